@@ -1,0 +1,1 @@
+"""Reproducible age-estimation experiments: what the numbered notebooks share."""

@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class DataError(ValueError):
+    """Bad input: the message names the file, the bad value and the remedy."""
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside ``target`` that becomes ``target`` on success.
+
+    Parameters
+    ----------
+    target : Path or str
+        File or folder to create; missing parent folders are made. An existing file is
+        replaced, an existing folder is replaced as a whole.
+
+    Yields
+    ------
+    Path
+        Where to write. Whatever lies there is removed when the block raises.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays: Keras and pandas choose the format by it.
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.partial-{target.name}")
+    try:
+        yield temporary
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` as UTF-8 with Unix line ends, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all; NaN becomes an error."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256_text(text: str) -> str:
+    """Return the SHA-256 of ``text`` (UTF-8) in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,332 @@
+"""Protocols: named splits of a catalog into training, validation and test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agelib.files import DataError, sha256_text
+from agelib.labels import LabelScheme, get_scheme
+from agelib.paths import datasets_dir
+
+PARTS = ("training", "validation", "test")
+N_FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Which rows of a catalog are for training, validation and test.
+
+    Parameters
+    ----------
+    protocol : str
+        Name of the protocol.
+    fold : int or None
+        Fold, for protocols that have folds.
+    training, validation, test : ndarray of int64
+        Row numbers of the catalog, ascending.
+    fingerprint : str
+        SHA-256 over the file names of each part.
+    notes : tuple of str
+        What was left out and why, for the reader of a result.
+    """
+
+    protocol: str
+    fold: int | None
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """Return the row numbers by part name, in the order of ``PARTS``."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images in each part."""
+        return {part: len(rows) for part, rows in self.parts().items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A named way to split: its title and number of folds (0 for none)."""
+
+    name: str
+    title: str
+    n_folds: int
+    rows: Callable[..., tuple[dict[str, np.ndarray], tuple[str, ...]]]
+
+
+def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 0) -> np.ndarray:
+    """Deal the usable images into folds, whole clusters at a time, balanced by age.
+
+    Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
+    ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
+    kept ages differ between folds by less than one round: closer than a greedy search gets.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        With ``age``, ``gender``, ``race``, ``cluster``, ``usable`` and ``keep``.
+    n_folds : int
+        Number of folds, at least 2.
+    state : int
+        Random state of the coin and of the rounds.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Fold 0..n_folds-1 of each usable image, -1 of the others.
+
+    Raises
+    ------
+    ValueError
+        When ``n_folds`` is below 2.
+    """
+    if n_folds < 2:
+        raise ValueError(f"n_folds is {n_folds}; at least 2 are needed")
+    folds = np.full(len(catalog), -1, dtype=np.int64)
+    usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
+    if len(usable) == 0:
+        return folds
+    rows = catalog.iloc[usable]
+    dealt = _deal(rows, n_folds, state)
+    folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
+    return folds
+
+
+def _deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
+    """Return the fold of each cluster (index: cluster id)."""
+    # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
+    random = np.random.RandomState(state)
+    # The kept image speaks for its cluster; without one, the first does.
+    speakers = rows.sort_values("keep", ascending=False, kind="stable")
+    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
+    keys = speakers[["age", "gender", "race"]].fillna({"gender": "", "race": ""})
+    keys = keys.assign(coin=random.permutation(len(keys)))
+    order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
+    rounds = -(-len(order) // n_folds)
+    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
+    folds = np.empty(len(order), dtype=np.int64)
+    folds[order] = places[: len(order)]
+    return pd.Series(folds, index=speakers["cluster"].to_numpy())
+
+
+def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
+    """Repeat P1's undersampling and split, file for file.
+
+    P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, groups them by decade,
+    takes the first files of every decade up to the size of the smallest (1,170 in UTKFace) and
+    draws a part for each: below 0.75 training, below 0.95 validation, else test.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Sorted by ``file`` in byte order, with ``file``, ``age`` and ``usable``.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
+        All are ``""`` when a decade has no image: then no balanced set exists.
+    """
+    scheme = get_scheme("decades-7")
+    base = _base_names(catalog)
+    used = (base.str.count("_") == 3) & catalog["usable"].astype(bool)
+    decades = np.where(used, scheme.encode(catalog["age"]), -1)
+    size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
+    order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
+    order = np.concatenate(order)
+    draw = np.random.RandomState(1).rand(len(order))
+    part = np.full(len(catalog), "", dtype=object)
+    part[order] = np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
+    return part
+
+
+def _base_names(catalog: pd.DataFrame) -> pd.Series:
+    names = [file.rpartition("/")[2] for file in catalog["file"]]
+    return pd.Series(names, index=catalog.index, dtype="str")
+
+
+def split(
+    catalog: pd.DataFrame,
+    protocol: str,
+    *,
+    fold: int | None = None,
+    cleaned: bool = True,
+    lists: Path | str | None = None,
+) -> Split:
+    """Split a catalog by a named protocol.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        The catalog, as `agelib.manifests.load_manifest` gives it.
+    protocol : str
+        One of ``PROTOCOLS``.
+    fold : int, optional
+        Test fold, for protocols with folds.
+    cleaned : bool
+        Whether duplicates are left out. For folds: only the kept image of each cluster, else
+        every usable one. For public lists: without training images that have a duplicate in
+        the test part. ``p1-decades`` is never cleaned, as P1's was not.
+    lists : Path or str, optional
+        Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        When the protocol or the fold does not exist.
+    DataError
+        When lists are missing or wrong, or a part would be empty.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    chosen = PROTOCOLS[protocol]
+    if fold not in (range(chosen.n_folds) if chosen.n_folds else (None,)):
+        folds = f"folds 0 to {chosen.n_folds - 1}" if chosen.n_folds else "no folds: leave it out"
+        raise ValueError(f"fold is {fold!r}, but {protocol} has {folds}")
+    lists = Path(lists) if lists is not None else datasets_dir() / "protocols"
+    rows, notes = chosen.rows(catalog, fold=fold, cleaned=cleaned, lists=lists)
+    empty = [part for part in PARTS if len(rows[part]) == 0]
+    if empty:
+        raise DataError(_empty_trouble(catalog, protocol, empty))
+    notes += _leak_note(catalog, rows)
+    return Split(protocol, fold, **rows, fingerprint=_fingerprint(catalog, rows), notes=notes)
+
+
+def class_counts(catalog: pd.DataFrame, split: Split, scheme: LabelScheme) -> pd.DataFrame:
+    """Count the images of each class in each part.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        The catalog that was split.
+    split : Split
+        The split.
+    scheme : LabelScheme
+        A classification scheme; images it drops are not counted.
+
+    Returns
+    -------
+    DataFrame of int64, shape (n_classes, 3)
+        Index: class names; columns: training, validation, test.
+
+    Raises
+    ------
+    ValueError
+        When the scheme has no classes.
+    """
+    if scheme.kind != "classification":
+        raise ValueError(f"label scheme {scheme.name!r} has no classes to count")
+    labels = scheme.encode(catalog["age"])
+    counts = {
+        part: np.bincount(labels[rows][labels[rows] >= 0], minlength=scheme.n_classes)
+        for part, rows in split.parts().items()
+    }
+    return pd.DataFrame(counts, index=pd.Index(scheme.names, name="class"))
+
+
+def _empty_trouble(catalog: pd.DataFrame, protocol: str, empty: list[str]) -> str:
+    trouble = f"{protocol}: no image for {', '.join(empty)} in this catalog of {len(catalog)}"
+    if protocol == "p1-decades":
+        scheme = get_scheme("decades-7")
+        present = set(scheme.encode(catalog["age"][catalog["usable"].astype(bool)]))
+        absent = [name for k, name in enumerate(scheme.names) if k not in present]
+        trouble += f"; the recipe needs every decade; without images: {', '.join(absent) or 'none'}"
+    return f"{trouble}; give more images or choose another protocol"
+
+
+def _rows_of_column(catalog: pd.DataFrame, **_: object):
+    part = catalog["p1_decades"].to_numpy()
+    return {name: np.flatnonzero(part == name) for name in PARTS}, ()
+
+
+def _rows_of_fold(catalog: pd.DataFrame, *, fold: int, cleaned: bool, **_: object):
+    of = catalog["fold"].to_numpy()
+    wanted = catalog["keep" if cleaned else "usable"].to_numpy(dtype=bool) & (of >= 0)
+    left_out = int(catalog["usable"].sum() - wanted.sum())
+    test, validation = of == fold, of == (fold + 1) % N_FOLDS
+    masks = {"training": ~test & ~validation, "validation": validation, "test": test}
+    notes = (f"{left_out} duplicates left out",) if left_out else ()
+    return {part: np.flatnonzero(mask & wanted) for part, mask in masks.items()}, notes
+
+
+def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: object):
+    """Test as published; validation: a tenth of the training clusters that test has none of."""
+    test, notes = _listed(catalog, lists / "utkface_coral_test.csv")
+    listed, more = _listed(catalog, lists / "utkface_coral_train.csv")
+    listed = np.setdiff1d(listed, test)
+    cluster = catalog["cluster"].to_numpy()
+    shared = np.isin(cluster[listed], cluster[test])
+    apart = listed[~shared]
+    if len(apart) == 0:
+        return {"training": apart, "validation": apart, "test": test}, notes + more
+    dealt = catalog["cluster"].iloc[apart].map(_deal(catalog.iloc[apart], 10, 0))
+    validation = apart[dealt.to_numpy() == 0]
+    training = np.setdiff1d(apart if cleaned else listed, validation)
+    notes += more
+    if cleaned and shared.any():
+        notes += (f"{shared.sum()} training images dropped: duplicates of test images",)
+    return {"training": training, "validation": validation, "test": test}, notes
+
+
+def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the rows a public list names, ascending, and notes on the names that have none."""
+    if not path.is_file():
+        raise DataError(
+            f"the public list {path} is missing; place it there (UTK_train_coral.csv and "
+            "UTK_test_coral.csv of github.com/nhshin-mcl/MWR, datalist/utk; see the README of "
+            "the datasets folder)"
+        )
+    try:
+        names = pd.read_csv(path, dtype=str, keep_default_na=False)["filename"]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a CSV file with a column 'filename' ({error})") from error
+    names = names.str.removesuffix(".chip.jpg") + ".chip.jpg"
+    rows = pd.Series(np.arange(len(catalog)), index=_base_names(catalog).to_numpy())
+    rows = rows[catalog["usable"].to_numpy(dtype=bool)]
+    rows = rows[~rows.index.duplicated()]
+    known = names.isin(rows.index)
+    found = np.unique(rows.reindex(names[known]).to_numpy(dtype=np.int64))
+    if len(found) == 0:
+        raise DataError(
+            f"none of the {len(names)} names in {path} is in this catalog; "
+            "the list belongs to UTKFace's aligned and cropped chips"
+        )
+    if known.all():
+        return found, ()
+    some = ", ".join(names[~known].head(3))
+    return found, (f"{(~known).sum()} of {len(names)} names in {path.name} not found: {some}",)
+
+
+def _leak_note(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
+    cluster = catalog["cluster"].to_numpy()
+    learnt = np.concatenate([rows["training"], rows["validation"]])
+    twins = np.isin(cluster[rows["test"]], cluster[learnt]).sum()
+    if not twins:
+        return ()
+    return (f"{twins} of {len(rows['test'])} test images have a duplicate in another part",)
+
+
+def _fingerprint(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> str:
+    lines = [f"{part}\0{file}" for part in PARTS for file in catalog["file"].iloc[rows[part]]]
+    return sha256_text("\n".join(lines))
+
+
+_PROTOCOLS = (
+    Protocol("p1-decades", "the 8,190 files and parts of P1 (rijnberg)", 0, _rows_of_column),
+    Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
+)
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}

@@ -1,0 +1,298 @@
+"""Protocols: exact recipes, and duplicates that never cross parts."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agelib.files import DataError
+from agelib.labels import get_scheme
+from agelib.manifests import load_manifest, read_manifest
+from agelib.paths import manifests_dir
+from agelib.protocols import N_FOLDS, PARTS, assign_folds, class_counts, p1_decades, split
+
+
+def make_catalog(ages, *, clusters=None, usable=None, files=None):
+    """Return the columns that protocols read; ``clusters`` are any labels, one a row."""
+    n = len(ages)
+    first = {}
+    clusters = range(n) if clusters is None else clusters
+    cluster = [first.setdefault(label, row) for row, label in enumerate(clusters)]
+    usable = np.ones(n, dtype=bool) if usable is None else np.array(usable, dtype=bool)
+    chosen = pd.Series(cluster)[usable].drop_duplicates().index
+    catalog = pd.DataFrame(
+        {
+            "file": files or [f"{age}_0_0_{row:05d}.jpg.chip.jpg" for row, age in enumerate(ages)],
+            "age": pd.array(ages, dtype="Int64"),
+            "gender": pd.Series(["male", "female", None] * n, dtype="str")[:n],
+            "race": pd.Series([None, "white"] * n, dtype="str")[:n],
+            "cluster": np.array(cluster, dtype=np.int64),
+            "usable": usable,
+            "keep": np.isin(np.arange(n), chosen),
+        }
+    )
+    return catalog.assign(fold=assign_folds(catalog), p1_decades=p1_decades(catalog))
+
+
+def crossing(catalog, parts):
+    """Return the clusters with images in more than one part."""
+    clusters = [set(catalog["cluster"].iloc[rows]) for rows in parts.values()]
+    return set().union(*(a & b for a, b in itertools.combinations(clusters, 2)))
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    random = np.random.default_rng(0)
+    ages = np.sort(np.clip(random.normal(33, 20, 2000), 1, 110).astype(int))
+    return make_catalog(ages, clusters=random.integers(0, 1900, 2000))
+
+
+@pytest.fixture(scope="module")
+def utkface():
+    path = manifests_dir() / "utkface.csv"
+    if not path.is_file():
+        pytest.skip("the manifest of UTKFace is not in this checkout")
+    return read_manifest(path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_folds_never_part_a_cluster_and_hold_every_image_once(data):
+    n = data.draw(st.integers(1, 60))
+    ages = data.draw(st.lists(st.integers(0, 116), min_size=n, max_size=n))
+    clusters = data.draw(st.lists(st.integers(0, n), min_size=n, max_size=n))
+    usable = data.draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    catalog = make_catalog(ages, clusters=clusters, usable=usable)
+    assert ((catalog["fold"] >= 0) == catalog["usable"]).all()
+    assert catalog["fold"].max() < N_FOLDS
+    used = catalog[catalog["usable"]]
+    assert (used.groupby("cluster")["fold"].nunique() == 1).all()
+    sizes = used[used["keep"]]["fold"].value_counts().reindex(range(N_FOLDS), fill_value=0)
+    assert sizes.max() - sizes.min() <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(state=st.integers(0, 2**32 - 1), n_folds=st.integers(2, 10))
+def test_every_age_is_spread_evenly(catalog, state, n_folds):
+    folds = assign_folds(catalog, n_folds=n_folds, state=state)
+    kept = catalog["keep"].to_numpy()
+    table = pd.crosstab(catalog["age"][kept], folds[kept])
+    # A run of equal ages covers whole rounds but for a part of one at each end.
+    assert (table.max(axis=1) - table.min(axis=1)).max() <= 2
+
+
+def test_folds_repeat_and_depend_on_the_state(catalog):
+    assert (assign_folds(catalog) == catalog["fold"]).all()
+    assert (assign_folds(catalog, state=1) != catalog["fold"]).any()
+
+
+def test_folds_are_the_same_on_every_machine():
+    folds = assign_folds(make_catalog(list(range(1, 31))))
+    assert "".join(map(str, folds)) == "314200421342310142300142313024"
+
+
+def test_one_fold_is_refused(catalog):
+    with pytest.raises(ValueError, match="n_folds is 1"):
+        assign_folds(catalog, n_folds=1)
+
+
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_each_image_is_tested_exactly_once(catalog, cleaned):
+    splits = [split(catalog, "sample-5fold", fold=k, cleaned=cleaned) for k in range(N_FOLDS)]
+    tested = np.sort(np.concatenate([one.test for one in splits]))
+    wanted = catalog["keep" if cleaned else "usable"]
+    assert tested.tolist() == np.flatnonzero(wanted).tolist()
+    for one, following in zip(splits, splits[1:] + splits[:1], strict=True):
+        assert one.validation.tolist() == following.test.tolist()
+        assert sum(one.counts().values()) == wanted.sum()
+        assert not crossing(catalog, one.parts())
+        assert abs(len(one.training) / wanted.sum() - 0.6) < 0.02
+        assert all(rows.dtype == np.int64 for rows in one.parts().values())
+
+
+def test_notes_say_what_cleaning_left_out(catalog):
+    left_out = int((~catalog["keep"]).sum())
+    assert split(catalog, "sample-5fold", fold=0).notes == (f"{left_out} duplicates left out",)
+    assert split(catalog, "sample-5fold", fold=0, cleaned=False).notes == ()
+
+
+def test_fingerprint_follows_the_file_names(catalog):
+    prints = {split(catalog, "sample-5fold", fold=k).fingerprint for k in range(N_FOLDS)}
+    assert len(prints) == N_FOLDS
+    again = split(catalog, "sample-5fold", fold=0)
+    assert again.fingerprint == split(catalog, "sample-5fold", fold=0).fingerprint
+    lines = [f"{part}\0{catalog['file'][row]}" for part in PARTS for row in again.parts()[part]]
+    assert again.fingerprint == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_p1_takes_the_first_of_each_decade():
+    ages = np.repeat([5, 6, 15, 25, 35, 45, 55, 65, 71, 0], 20)
+    files = [f"{age:03d}_0_0_{row:04d}.jpg" for row, age in enumerate(ages)]
+    files[0] = "005_0_0000.jpg"  # three parts
+    files[1] = "005_0_0_00_01.jpg"  # five parts
+    catalog = make_catalog(ages, files=files)
+    part = p1_decades(catalog)
+    # Rows 2-19 have age 5, so 6-year-olds fill up the first decade, and the others lose none.
+    assert np.flatnonzero(part == "").tolist() == [0, 1, *range(22, 40), *range(160, 200)]
+    draw = np.random.RandomState(1).rand(140)
+    expected = np.where(draw < 0.75, "training", np.where(draw < 0.95, "validation", "test"))
+    assert part[part != ""].tolist() == expected.tolist()
+
+
+def test_p1_reads_names_in_folders_and_leaves_out_unusable_images():
+    ages = np.repeat([5, 15, 25, 35, 45, 55, 65], 3)
+    files = [f"a_b/{age:02d}_0_0_{row:04d}.jpg" for row, age in enumerate(ages)]
+    part = p1_decades(make_catalog(ages, files=files))
+    assert (part != "").all()
+    usable = np.arange(21) != 0
+    part = p1_decades(make_catalog(ages, files=files, usable=usable))
+    assert np.flatnonzero(part == "").tolist() == [0, *range(5, 21, 3)]
+
+
+@pytest.mark.parametrize("ages", [[], [5, 15, 25]])
+def test_p1_without_a_decade_is_empty_and_splitting_says_which(ages):
+    catalog = make_catalog(ages)
+    assert catalog["p1_decades"].tolist() == [""] * len(ages)
+    with pytest.raises(DataError, match=r"p1-decades: no image for training.*61-70"):
+        split(catalog, "p1-decades")
+
+
+def test_p1_is_never_cleaned_and_says_how_it_leaks(catalog):
+    one = split(catalog, "p1-decades", cleaned=True)
+    assert one.fingerprint == split(catalog, "p1-decades", cleaned=False).fingerprint
+    assert sum(one.counts().values()) == (catalog["p1_decades"] != "").sum()
+    assert len(one.notes) == 1 and "test images have a duplicate in another part" in one.notes[0]
+
+
+def test_class_counts(catalog):
+    one, scheme = split(catalog, "p1-decades"), get_scheme("decades-7")
+    counts = class_counts(catalog, one, scheme)
+    assert counts.sum().to_dict() == one.counts()
+    assert counts.index.tolist() == list(scheme.names)
+    assert counts.sum(axis=1).nunique() == 1
+    adience = class_counts(catalog, one, get_scheme("adience-8"))
+    assert 0 < adience.to_numpy().sum() < counts.to_numpy().sum()
+    with pytest.raises(ValueError, match="'age' has no classes"):
+        class_counts(catalog, one, get_scheme("age"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fold", "message"),
+    [
+        ("5fold", 0, "no protocol '5fold'; choose one of p1-decades"),
+        ("sample-5fold", None, "fold is None, but sample-5fold has folds 0 to 4"),
+        ("sample-5fold", 5, "fold is 5"),
+        ("sample-5fold", -1, "fold is -1"),
+        ("p1-decades", 0, "fold is 0, but p1-decades has no folds"),
+    ],
+)
+def test_unknown_protocols_and_folds_are_refused(catalog, protocol, fold, message):
+    with pytest.raises(ValueError, match=message):
+        split(catalog, protocol, fold=fold)
+
+
+def write_lists(folder, training, test):
+    folder.mkdir(exist_ok=True, parents=True)
+    for name, files in (("train", training), ("test", test)):
+        table = pd.DataFrame({"filename": files, "age": 30, "database": "utk"})
+        table.to_csv(folder / f"utkface_coral_{name}.csv")
+    return folder
+
+
+@pytest.fixture
+def lists(tmp_path, catalog):
+    """Lists like the public ones: names without .chip.jpg, two malformed."""
+    names = catalog["file"][catalog["age"].between(21, 60)].str.removesuffix(".chip.jpg").tolist()
+    random = np.random.RandomState(3)
+    random.shuffle(names)
+    return write_lists(tmp_path / "protocols", [*names[200:], "24_0_1_.jpg", "x"], names[:200])
+
+
+def test_public_lists(catalog, lists):
+    one = split(catalog, "utkface-21-60", lists=lists)
+    names = pd.read_csv(lists / "utkface_coral_test.csv")["filename"] + ".chip.jpg"
+    assert set(catalog["file"].iloc[one.test]) == set(names)
+    assert not crossing(catalog, one.parts())
+    share = len(one.validation) / (len(one.validation) + len(one.training))
+    assert abs(share - 0.1) < 0.02
+    theirs = pd.read_csv(lists / "utkface_coral_train.csv")["filename"] + ".chip.jpg"
+    ours = set(catalog["file"].iloc[np.append(one.training, one.validation)])
+    dropped = catalog["file"].isin(set(theirs) - ours)
+    assert catalog["cluster"][dropped].isin(catalog["cluster"].iloc[one.test]).all()
+    assert one.notes == (
+        f"2 of {len(theirs)} names in utkface_coral_train.csv not found: "
+        "24_0_1_.jpg.chip.jpg, x.chip.jpg",
+        f"{dropped.sum()} training images dropped: duplicates of test images",
+    )
+
+
+def test_public_lists_uncleaned_keep_everything_and_count_the_leak(catalog, lists):
+    cleaned = split(catalog, "utkface-21-60", lists=lists)
+    one = split(catalog, "utkface-21-60", lists=lists, cleaned=False)
+    assert sum(one.counts().values()) == catalog["age"].between(21, 60).sum()
+    assert one.test.tolist() == cleaned.test.tolist()
+    assert one.validation.tolist() == cleaned.validation.tolist()
+    assert "test images have a duplicate in another part" in one.notes[-1]
+
+
+def test_public_lists_leave_out_unusable_images_and_shared_names(tmp_path):
+    usable = np.arange(40) != 7
+    catalog = make_catalog([30] * 40, usable=usable)
+    names = catalog["file"].tolist()
+    lists = write_lists(tmp_path, names[:31], names[30:])
+    one = split(catalog, "utkface-21-60", lists=lists, cleaned=False)
+    assert one.test.tolist() == list(range(30, 40))
+    assert np.union1d(one.training, one.validation).tolist() == np.delete(range(30), 7).tolist()
+
+
+def test_lists_are_looked_for_among_the_data_sets(catalog, lists, monkeypatch):
+    monkeypatch.setenv("AGELIB_DATASETS", str(lists.parent))
+    found = split(catalog, "utkface-21-60")
+    assert found.fingerprint == split(catalog, "utkface-21-60", lists=lists).fingerprint
+
+
+def test_missing_and_wrong_lists_say_what_to_do(catalog, tmp_path):
+    with pytest.raises(DataError, match=r"utkface_coral_test\.csv is missing; place it there"):
+        split(catalog, "utkface-21-60", lists=tmp_path)
+    write_lists(tmp_path, ["a.jpg"], ["b.jpg"])
+    with pytest.raises(DataError, match=r"none of the 1 names in .*utkface_coral_test.csv"):
+        split(catalog, "utkface-21-60", lists=tmp_path)
+    for text in ("image,age\na,1\n", "", 'filename\n"a\n', "filename\na,b\nc,d,e\n"):
+        (tmp_path / "utkface_coral_test.csv").write_text(text)
+        with pytest.raises(DataError, match=r"utkface_coral_test\.csv"):
+            split(catalog, "utkface-21-60", lists=tmp_path)
+
+
+def test_utkface_p1_is_theirs_to_the_file(utkface):
+    one = split(utkface, "p1-decades")
+    counts = class_counts(utkface, one, get_scheme("decades-7"))
+    assert one.counts() == {"training": 6177, "validation": 1629, "test": 384}
+    assert counts["training"].tolist() == [869, 869, 889, 890, 862, 910, 888]
+    assert counts["validation"].tolist() == [250, 243, 225, 226, 251, 211, 223]
+    assert counts["test"].tolist() == [51, 58, 56, 54, 57, 49, 59]
+    first = utkface["age"][(utkface["p1_decades"] != "") & (utkface["age"] <= 10)]
+    assert first.value_counts().to_dict() == {1: 1014, 10: 156}
+    assert (p1_decades(utkface) == utkface["p1_decades"]).all()
+
+
+def test_utkface_folds_are_apart_complete_and_balanced(utkface):
+    assert (assign_folds(utkface) == utkface["fold"]).all()
+    splits = [split(utkface, "utkface-5fold", fold=k) for k in range(N_FOLDS)]
+    assert not any(crossing(utkface, one.parts()) for one in splits)
+    tested = np.sort(np.concatenate([one.test for one in splits]))
+    assert tested.tolist() == np.flatnonzero(utkface["keep"]).tolist()
+    kept = utkface[utkface["keep"]]
+    ages = kept.groupby("fold")["age"]
+    assert ages.mean().max() - ages.mean().min() < 0.1
+    assert ages.std().max() - ages.std().min() < 0.1
+    decades = pd.crosstab(kept["age"] // 10, kept["fold"], normalize="columns")
+    assert (decades.max(axis=1) - decades.min(axis=1)).max() < 0.001
+
+
+def test_utkface_manifest_is_what_the_name_gives(utkface, monkeypatch, tmp_path):
+    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
+    pd.testing.assert_frame_equal(load_manifest("utkface"), utkface)

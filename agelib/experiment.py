@@ -1,0 +1,215 @@
+"""An experiment is a value: a frozen description from which a record follows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agelib.files import sha256_text
+
+
+def _freeze(value: Mapping[str, Any] | tuple) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(dict(value).items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the training part, images per step.
+    optimizer : {'rmsprop', 'adam', 'adamw', 'sgd'}
+        Keras optimizer.
+    learning_rate : float
+        Constant learning rate.
+    optimizer_options : mapping
+        Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``.
+    class_weights : bool
+        Weight classes by ``n_largest / n_class`` (P3).
+    augmentation : tuple of str
+        Names from :data:`agelib.preprocessing.AUGMENTATIONS`, applied while training.
+    precision : {'float32', 'mixed_bfloat16'}
+        Keras dtype policy.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    optimizer: str = "rmsprop"
+    learning_rate: float = 1e-3
+    optimizer_options: Mapping[str, Any] | tuple = ()
+    class_weights: bool = False
+    augmentation: tuple[str, ...] = ()
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizer_options", _freeze(self.optimizer_options))
+        object.__setattr__(self, "augmentation", tuple(self.augmentation))
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"recipe: {name} is {value!r}; give a whole number from 1 up")
+        if not self.learning_rate > 0:
+            raise ValueError(f"recipe: learning_rate is {self.learning_rate!r}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A network, its data and its training, described so that it can be repeated.
+
+    Parameters
+    ----------
+    number, name : str
+        ``1.0`` and the name that its authors gave it; a tweak has a number of its own.
+    chapter : str
+        Notebook that states it, e.g. ``03-lenet``.
+    architecture : str
+        Key of :data:`agelib.models.ARCHITECTURES`.
+    options : mapping
+        Arguments of the architecture's builder.
+    labels : str
+        Label scheme, see :func:`agelib.labels.get_scheme`.
+    dataset, protocol : str
+        Data set and the published split of it.
+    fold : int, optional
+        Fold of a protocol that has folds.
+    state : int
+        Random state: initial weights, order of the images, augmentation.
+    image_size : int
+        Side of the square input in pixels.
+    color : {'rgb', 'grey'}
+        Channels of the input.
+    preprocessing : str
+        Key of :data:`agelib.preprocessing.PREPROCESSING`.
+    recipe : Recipe
+        How it is trained.
+    reduction : mapping
+        What was made smaller than the description's full size: name to full value.
+    """
+
+    number: str
+    name: str
+    chapter: str
+    architecture: str
+    labels: str
+    dataset: str
+    protocol: str
+    recipe: Recipe
+    options: Mapping[str, Any] | tuple = ()
+    fold: int | None = None
+    state: int = 0
+    image_size: int = 32
+    color: str = "rgb"
+    preprocessing: str = "scale"
+    reduction: Mapping[str, Any] | tuple = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", _freeze(self.options))
+        object.__setattr__(self, "reduction", _freeze(self.reduction))
+        if not re.fullmatch(r"[A-Z]?\d+\.\d+[a-z]?", self.number):
+            raise ValueError(f"experiment number {self.number!r}; write it like '1.0' or '1.1'")
+
+    def tweak(
+        self,
+        number: str,
+        name: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Experiment:
+        """Return the same experiment with something changed, under a number of its own.
+
+        Parameters
+        ----------
+        number, name : str
+            Of the tweak; the number must be new.
+        options, recipe : mapping, optional
+            Entries to change in the architecture's options and in the recipe.
+        **changes
+            Other fields of the experiment.
+
+        Raises
+        ------
+        ValueError
+            If the number is the experiment's own.
+        """
+        if number == self.number:
+            raise ValueError(
+                f"the tweak {name!r} needs another number than {number} of {self.name!r}"
+            )
+        if options is not None:
+            changes["options"] = {**dict(self.options), **options}
+        if recipe is not None:
+            changes["recipe"] = dataclasses.replace(self.recipe, **recipe)
+        return dataclasses.replace(self, number=number, name=name, **changes)
+
+    def on(self, protocol: str, *, fold: int | None = None, state: int | None = None) -> Experiment:
+        """Return the same network and training on another split or from another random state."""
+        state = self.state if state is None else state
+        return dataclasses.replace(self, protocol=protocol, fold=fold, state=state)
+
+    def over_states(self, n: int) -> list[Experiment]:
+        """Return the experiment once per random state ``0 … n-1``."""
+        return [dataclasses.replace(self, state=state) for state in range(n)]
+
+    def over_folds(self, protocol: str, n: int = 5) -> list[Experiment]:
+        """Return the experiment once per fold ``0 … n-1`` of ``protocol``."""
+        return [self.on(protocol, fold=fold) for fold in range(n)]
+
+    def reduced(self, *, epochs: int | None = None, image_size: int | None = None) -> Experiment:
+        """Return a smaller version that says what was made smaller.
+
+        Parameters
+        ----------
+        epochs, image_size : int, optional
+            Sizes to use; None, or a size that is not smaller, changes nothing.
+        """
+        recipe, size, reduction = self.recipe, self.image_size, dict(self.reduction)
+        if epochs is not None and epochs < recipe.epochs:
+            reduction.setdefault("epochs", recipe.epochs)
+            recipe = dataclasses.replace(recipe, epochs=epochs)
+        if image_size is not None and image_size < size:
+            reduction.setdefault("image_size", size)
+            size = image_size
+        return dataclasses.replace(self, recipe=recipe, image_size=size, reduction=reduction)
+
+    @property
+    def slug(self) -> str:
+        """Folder name of the record: number, name, protocol, fold, state and reductions."""
+        name = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        split = self.protocol if self.fold is None else f"{self.protocol}-{self.fold}"
+        parts = [f"{self.number}-{name}", split, f"state-{self.state}"]
+        used = {"epochs": self.recipe.epochs, "image_size": self.image_size}
+        parts += [f"{key.replace('_', '-')}-{used[key]}" for key, _ in self.reduction]
+        return "__".join(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description as plain values that go into JSON and come back equal."""
+        values = dataclasses.asdict(self)
+        values["options"], values["reduction"] = dict(self.options), dict(self.reduction)
+        values["recipe"]["optimizer_options"] = dict(self.recipe.optimizer_options)
+        return json.loads(json.dumps(values))
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of everything that the outcome depends on (not of names and chapter)."""
+        values = self.describe()
+        for key in ("number", "name", "chapter", "reduction"):
+            values.pop(key)
+        return sha256_text(json.dumps(values, sort_keys=True))[:16]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    """Yield ``key: old -> new`` for each entry in which two descriptions differ."""
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from (f"{key}.{line}" for line in differences(a, b))
+        elif a != b:
+            yield f"{key}: {a!r} -> {b!r}"

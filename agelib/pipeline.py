@@ -1,0 +1,98 @@
+"""From a store to batches: in memory when it fits, streamed when not, in a known order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agelib.backend import keras
+from agelib.store import Store
+
+MEMORY_LIMIT = 6 * 1024**3
+
+
+class Images:
+    """The images of some rows of a store, held in memory or read as they are asked for.
+
+    Parameters
+    ----------
+    store : Store
+        Where the images are.
+    rows : ndarray of shape (n,), int
+        Rows of the catalog.
+    memory_limit : int
+        Bytes up to which the images are held in memory.
+    """
+
+    def __init__(self, store: Store, rows: np.ndarray, *, memory_limit: int = MEMORY_LIMIT) -> None:
+        self.store, self.rows = store, np.asarray(rows)
+        channels = 1 if store.color == "grey" else 3
+        size = len(self.rows) * store.size * store.size * channels
+        self._pixels = store.read(self.rows) if size <= memory_limit else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are held in memory."""
+        return self._pixels is not None
+
+    def take(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return the images at ``positions`` as uint8 of shape (len, size, size, channels)."""
+        if self._pixels is not None:
+            return self._pixels[positions]
+        return self.store.read(self.rows[positions])
+
+
+def epoch_order(n: int, state: int, epoch: int) -> np.ndarray:
+    """Return the order of ``n`` images in an epoch: a function of random state and epoch alone.
+
+    So a resumed run sees the images in the order in which an unbroken one would have.
+    """
+    return np.random.default_rng([state, epoch]).permutation(n)
+
+
+class Batches(keras.utils.PyDataset):
+    """One pass over images and their targets, for ``fit``, ``evaluate`` and ``predict``.
+
+    Parameters
+    ----------
+    images : Images
+        Where pixels come from.
+    targets : ndarray of shape (n,), optional
+        Class numbers or years; left out for prediction.
+    batch_size : int
+        Images per batch; the last batch may be smaller.
+    order : ndarray of shape (n,), int, optional
+        Order of the images; as they are when None.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        targets: np.ndarray | None = None,
+        *,
+        batch_size: int,
+        order: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self.images, self.targets, self.batch_size, self.order = images, targets, batch_size, order
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return batch ``index``: pixels, and targets where there are any."""
+        window = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        positions = window if self.order is None else self.order[window]
+        pixels = self.images.take(positions)
+        return (pixels,) if self.targets is None else (pixels, self.targets[positions])
+
+
+def class_weights(targets: np.ndarray, n_classes: int) -> dict[int, float]:
+    """Return a weight per class, ``n_largest / n_class`` (P3); classes without images get 0."""
+    counts = np.bincount(targets, minlength=n_classes)
+    largest = counts.max()
+    return {k: float(largest / n) if n else 0.0 for k, n in enumerate(counts)}

@@ -1,0 +1,202 @@
+"""Training: learning, resuming, refusing a second process; on drawn stripes, in seconds."""
+
+import types
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+
+from agelib import models, training
+from agelib.backend import keras
+from agelib.experiment import Experiment, Recipe
+from agelib.files import DataError
+from agelib.labels import get_scheme
+from agelib.pipeline import Batches, Images, class_weights, epoch_order
+from agelib.protocols import Split
+from agelib.records import load_record
+
+N = 96
+STRIPES = Experiment(
+    number="1.0",
+    name="LeNet-5",
+    chapter="99-test",
+    architecture="lenet5",
+    labels="decades-7",
+    dataset="sample",
+    protocol="sample-5fold",
+    fold=0,
+    image_size=16,
+    color="grey",
+    options={"batch_norm": True},
+    recipe=Recipe(epochs=3, batch_size=16, augmentation=("flip", "brightness")),
+)
+
+
+class Drawn:
+    """A store whose images grow brighter with age."""
+
+    size, color = 16, "grey"
+
+    def __init__(self, ages):
+        noise = np.random.default_rng(0).integers(0, 60, (len(ages), 16, 16, 1))
+        self.pixels = (
+            (np.asarray(ages)[:, None, None, None] * 2.5 + noise).clip(0, 255).astype("uint8")
+        )
+
+    def read(self, rows):
+        return self.pixels[rows]
+
+
+@pytest.fixture(scope="module")
+def data():
+    ages = np.random.default_rng(1).integers(1, 71, N)
+    catalog = pd.DataFrame(
+        {"file": [f"{age}_{i}.jpg" for i, age in enumerate(ages)], "age": pd.array(ages, "Int64")}
+    )
+    rows = np.arange(N)
+    split = Split("sample-5fold", 0, rows[:48], rows[48:64], rows[64:], "f" * 64)
+    return types.SimpleNamespace(store=Drawn(ages), catalog=catalog, split=split, manifest="m")
+
+
+def run(experiment, folder, data):
+    return training.train(experiment, folder, **vars(data))
+
+
+def test_a_record_tells_the_run_and_the_saved_network_predicts_the_same(tmp_path, data):
+    record = run(STRIPES, tmp_path, data)
+    summary = record.summary
+    assert summary["split"]["training"] == 48 and summary["epochs"] == 3
+    assert summary["parameters"] == models.build(STRIPES).count_params()
+    assert list(record.history) == ["accuracy", "loss", "val_accuracy", "val_loss", "seconds"]
+    best = record.history["val_accuracy"].idxmax()
+    assert summary["best_epoch"] == best
+    assert record.metrics.loc["accuracy", "n"] == 32
+    network = keras.saving.load_model(tmp_path / "model.keras")
+    again = network.predict(data.store.read(data.split.test), verbose=0)
+    stored = record.predictions[[f"p{k}" for k in range(7)]].to_numpy()
+    np.testing.assert_allclose(again, stored, atol=1e-5)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data, monkeypatch):
+    with_dropout = STRIPES.tweak("2.0", "Sithungu", architecture="sithungu", options=None)
+    experiment = Experiment(**{**vars(with_dropout), "options": {"dropout": 0.5}})
+    unbroken = run(experiment, tmp_path / "unbroken", data)
+    saved = training.Checkpoints.save
+
+    def killed(self, network, row, score):
+        saved(self, network, row, score)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path / "killed", data)
+    assert not (tmp_path / "killed" / "record.json").exists()
+    monkeypatch.setattr(training.Checkpoints, "save", saved)
+    resumed = run(experiment, tmp_path / "killed", data)
+    assert resumed.summary["epochs"] == 3
+    columns = ["loss", "val_loss", "accuracy", "val_accuracy"]
+    pd.testing.assert_frame_equal(resumed.history[columns], unbroken.history[columns])
+    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
+
+
+def test_the_random_state_decides(tmp_path, data):
+    one = run(STRIPES, tmp_path / "one", data)
+    same = run(STRIPES, tmp_path / "same", data)
+    other = run(STRIPES.on("sample-5fold", fold=0, state=1), tmp_path / "other", data)
+    pd.testing.assert_frame_equal(one.predictions, same.predictions)
+    assert not one.predictions.equals(other.predictions)
+
+
+def test_training_the_same_experiment_twice_at_once_is_refused(tmp_path, data):
+    with (
+        filelock.FileLock(tmp_path / ".lock"),
+        pytest.raises(RuntimeError, match="another process"),
+    ):
+        run(STRIPES, tmp_path, data)
+    assert not (tmp_path / "record.json").exists()
+
+
+def test_a_checkpoint_of_another_description_is_not_resumed(tmp_path, data, monkeypatch):
+    saved = training.Checkpoints.save
+
+    def killed(self, network, row, score):
+        saved(self, network, row, score)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(STRIPES, tmp_path, data)
+    monkeypatch.setattr(training.Checkpoints, "save", saved)
+    changed = STRIPES.tweak("1.1", "slower", recipe={"learning_rate": 1e-4})
+    assert run(changed, tmp_path, data).summary["epochs"] == 3
+
+
+def test_regression_predicts_years_and_learns(tmp_path, data):
+    ages = STRIPES.tweak(
+        "3.0", "years", labels="age", options={"batch_norm": False},
+        recipe={"epochs": 12, "optimizer": "adam", "augmentation": ()},
+    )  # fmt: skip
+    record = run(ages, tmp_path, data)
+    test_ages = data.catalog["age"].to_numpy("float64")[data.split.test]
+    constant = np.abs(test_ages - np.median(data.catalog["age"][data.split.training])).mean()
+    assert record.metrics.loc["mae", "value"] < 0.6 * constant
+    assert "val_mae" in record.history
+
+
+def test_per_year_classes_give_an_expected_age(tmp_path, data):
+    record = run(STRIPES.tweak("4.0", "per year", labels="per-year-101"), tmp_path, data)
+    expected = record.predictions["expected_age"]
+    assert expected.between(0, 100).all() and expected.nunique() > 1
+    assert {"accuracy", "mae", "cs5"} <= set(record.metrics.index)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_remedy(tmp_path, data):
+    wild = STRIPES.tweak(
+        "5.0", "wild", labels="age", options={"batch_norm": False},
+        recipe={"optimizer": "sgd", "learning_rate": 1e30},
+    )  # fmt: skip
+    with pytest.raises(DataError, match="lower the learning rate"):
+        run(wild, tmp_path, data)
+    assert load_records_is_empty(tmp_path)
+
+
+def load_records_is_empty(folder):
+    with pytest.raises(DataError):
+        load_record(folder)
+    return True
+
+
+def test_a_scheme_that_takes_no_image_is_refused(data):
+    catalog = data.catalog.assign(age=pd.array([100] * N, "Int64"))
+    with pytest.raises(DataError, match="takes none of the 4 images"):
+        training.make_part(data.store, catalog, np.arange(4), get_scheme("decades-7"))
+
+
+def test_batches_are_the_same_in_memory_and_streamed(data):
+    order = epoch_order(48, state=3, epoch=1)
+    held = Images(data.store, np.arange(48))
+    streamed = Images(data.store, np.arange(48), memory_limit=0)
+    assert held.in_memory and not streamed.in_memory
+    targets = np.arange(48)
+    one, two = (Batches(images, targets, batch_size=20, order=order) for images in (held, streamed))
+    assert [len(one[i][1]) for i in range(len(one))] == [20, 20, 8]
+    for i in range(len(one)):
+        np.testing.assert_array_equal(one[i][0], two[i][0])
+        np.testing.assert_array_equal(one[i][1], order[i * 20 : (i + 1) * 20])
+
+
+def test_order_depends_on_state_and_epoch_alone():
+    orders = {(s, e): tuple(epoch_order(30, s, e)) for s in (0, 1) for e in (0, 1)}
+    assert len(set(orders.values())) == 4
+    assert all(sorted(order) == list(range(30)) for order in orders.values())
+    assert orders[0, 1] == tuple(epoch_order(30, 0, 1))
+
+
+def test_class_weights_follow_p3():
+    # P3's training counts and the weights that its notebook prints.
+    targets = np.repeat(np.arange(5), [2977, 2269, 3409, 1978, 484])
+    weights = class_weights(targets, 6)
+    assert [round(w, 4) for w in weights.values()] == [1.1451, 1.5024, 1.0, 1.7235, 7.0434, 0.0]

@@ -1,0 +1,340 @@
+"""Metrics of predictions, each with a bootstrap interval over images.
+
+Every function takes the predictions of a test part: one row per image with ``file`` and
+
+- classification: ``true``, ``predicted`` (classes 0..k-1), probabilities ``p0`` .. ``p{k-1}``,
+  and where the classes stand for years also ``age`` and ``expected_age``;
+- regression: ``age`` and ``predicted`` in years.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from agelib.bootstrap import (
+    AGE_METRICS,
+    CONFUSION_METRICS,
+    Score,
+    age_score,
+    auc_score,
+    bootstrap,
+    confusion_score,
+    log_loss_score,
+)
+from agelib.files import DataError
+
+METRICS = (*CONFUSION_METRICS, "roc_auc", "log_loss", *AGE_METRICS)
+KINDS = ("classification", "regression")
+
+# Rounding 101 probabilities to five decimals moves a sum by 5e-4 at most.
+_SUM_TOLERANCE = 1e-3
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    *,
+    kind: str,
+    n_classes: int | None = None,
+    resamples: int = 1000,
+    state: int = 0,
+    metrics: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Compute the metrics of a test part with percentile bootstrap 95 % intervals.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row per image, see the module's head. The order of rows does not matter.
+    kind : {"classification", "regression"}
+        Kind of the label scheme.
+    n_classes : int, optional
+        Number of classes; by default the number of probability columns.
+    resamples : int
+        Number of bootstrap samples.
+    state : int
+        Random state of the bootstrap.
+    metrics : sequence of str, optional
+        Metrics to compute; all that apply by default.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``metric``; columns ``value``, ``low``, ``high`` and ``n`` (images).
+        Errors are in years, ``log_loss`` in nats, the rest are shares of one.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, the test part is empty, a file occurs twice, a label lies
+        outside 0..k-1, a number is missing or probabilities do not sum to one.
+    ValueError
+        If ``kind`` or a metric is unknown or does not apply.
+
+    Notes
+    -----
+    Values equal scikit-learn's. Precision, recall and F1 run over the classes that occur
+    in the truth or among the predictions; a quotient with denominator zero counts as 0
+    (``zero_division=0``). ``one_off_accuracy`` accepts the neighbouring classes (Levi and
+    Hassner 2015). ``roc_auc`` is the mean one-against-rest area over the classes that
+    occur, left out when only one does. For ``log_loss`` the rounded probabilities are raised to
+    5e-6 where they are smaller and each row is divided by its sum. ``median_error`` is the
+    median absolute error and ``cs5`` the share of absolute errors of at most five years.
+    """
+    frame = _checked(predictions, kind=kind, n_classes=n_classes)
+    scores = _scores(frame, kind=kind, metrics=metrics)
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        return np.concatenate([part(weights) for part in scores.values()])
+
+    value, low, high = bootstrap(score, len(frame), resamples=resamples, state=state)
+    names = [name for part in scores for name in part]
+    table = pd.DataFrame(
+        {"value": value, "low": low, "high": high, "n": len(frame)},
+        index=pd.Index(names, name="metric"),
+    )
+    return table.loc[list(metrics or names)].dropna(subset="value")
+
+
+def paired_difference(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    metric: str,
+    kind: str,
+    n_classes: int | None = None,
+    resamples: int = 1000,
+    state: int = 0,
+) -> dict[str, float | int]:
+    """Compare two models on the same images: the metric of ``a`` minus that of ``b``.
+
+    Parameters
+    ----------
+    a, b : DataFrame
+        Predictions for the same files, in any order.
+    metric : str
+        One of ``METRICS``.
+    kind : {"classification", "regression"}
+        Kind of both. With ``"regression"`` a per-year classification takes part by its
+        column ``expected_age``.
+    n_classes, resamples, state
+        As in `evaluate`.
+
+    Returns
+    -------
+    dict
+        ``value``, ``low``, ``high`` (percentile bootstrap 95 % interval, both models
+        scored on the same resampled images) and ``n``.
+
+    Raises
+    ------
+    DataError
+        If the file sets differ or the two disagree about the truth, and as in `evaluate`.
+    ValueError
+        If the metric is unknown or does not apply.
+    """
+    first = _checked(a, kind=kind, n_classes=n_classes)
+    second = _checked(b, kind=kind, n_classes=n_classes)
+    _refuse_other_images(first, second, truth="true" if kind == "classification" else "age")
+    ((_, of_a),) = _scores(first, kind=kind, metrics=[metric]).items()
+    ((names, of_b),) = _scores(second, kind=kind, metrics=[metric]).items()
+    row = names.index(metric)
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        return (of_a(weights) - of_b(weights))[row : row + 1]
+
+    columns = bootstrap(difference, len(first), resamples=resamples, state=state)
+    value, low, high = (float(column[0]) for column in columns)
+    return {"value": value, "low": low, "high": high, "n": len(first)}
+
+
+def pooled(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Join the predictions of several folds' test parts into one table.
+
+    Parameters
+    ----------
+    parts : iterable of DataFrame
+        Predictions with the same columns.
+
+    Returns
+    -------
+    DataFrame
+        All rows sorted by ``file``, every image once.
+
+    Raises
+    ------
+    DataError
+        If there is no part, the columns differ or an image occurs more than once.
+    """
+    parts = list(parts)
+    if not parts:
+        raise DataError("There are no predictions to pool; train at least one fold first.")
+    for number, part in enumerate(parts):
+        if list(part.columns) != list(parts[0].columns):
+            odd = sorted(set(part.columns) ^ set(parts[0].columns))
+            raise DataError(
+                f"Predictions {number} have other columns than the first (differing: "
+                f"{', '.join(odd) or 'their order'}); pool folds of one experiment only."
+            )
+    joined = pd.concat(parts, ignore_index=True)
+    _refuse_repeats(joined)
+    return joined.sort_values("file", kind="stable", ignore_index=True)
+
+
+def across_states(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Summarise the results of one experiment under several random states.
+
+    Parameters
+    ----------
+    tables : iterable of DataFrame
+        Results of `evaluate`, one per random state.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``metric``; columns ``mean``, ``sd`` (n - 1 in the denominator; NaN for a
+        single state) and ``n_states`` (states in which the metric is defined).
+
+    Raises
+    ------
+    DataError
+        If there is no table.
+    """
+    columns = [table["value"] for table in tables]
+    if not columns:
+        raise DataError("There are no results to summarise; give at least one table.")
+    values = pd.concat(columns, axis=1)
+    values = values.loc[[name for name in METRICS if name in values.index]]
+    summary = {"mean": values.mean(axis=1), "sd": values.std(axis=1, ddof=1)}
+    return pd.DataFrame(summary | {"n_states": values.notna().sum(axis=1)}).rename_axis("metric")
+
+
+def _scores(
+    frame: pd.DataFrame, *, kind: str, metrics: Sequence[str] | None
+) -> dict[tuple[str, ...], Score]:
+    """Return the scores that give ``metrics`` (default: all), keyed by what each gives."""
+    builders: dict[tuple[str, ...], Callable[[], Score]] = {}
+    if kind == "classification":
+        true, predicted = frame["true"].to_numpy(), frame["predicted"].to_numpy()
+        probabilities = frame[_probability_columns(frame)].to_numpy(np.float64)
+        k = probabilities.shape[1]
+        builders[CONFUSION_METRICS] = lambda: confusion_score(true, predicted, k)
+        builders[("roc_auc",)] = lambda: auc_score(true, probabilities)
+        builders[("log_loss",)] = lambda: log_loss_score(true, probabilities)
+    estimate = _estimate(frame, kind)
+    if estimate:
+        errors = np.abs(frame[estimate].to_numpy() - frame["age"].to_numpy())
+        builders[AGE_METRICS] = lambda: age_score(errors)
+    known = [name for names in builders for name in names]
+    for metric in metrics or ():
+        if metric not in known:
+            raise ValueError(
+                f"Metric {metric!r} does not apply to these predictions ({kind}); choose from "
+                f"{', '.join(known)}."
+            )
+    wanted = set(metrics or known)
+    return {names: build() for names, build in builders.items() if wanted & set(names)}
+
+
+def _estimate(frame: pd.DataFrame, kind: str) -> str | None:
+    """Return the column that holds the estimated age in years, if there is one."""
+    if "expected_age" in frame.columns:
+        return "expected_age" if kind == "regression" or "age" in frame.columns else None
+    return "predicted" if kind == "regression" else None
+
+
+def _probability_columns(frame: pd.DataFrame) -> list[str]:
+    found = [c for c in map(str, frame.columns) if re.fullmatch(r"p\d+", c)]
+    return sorted(found, key=lambda name: int(name[1:]))
+
+
+def _checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> pd.DataFrame:
+    """Return the predictions sorted by file, or raise with the file and the bad value."""
+    if kind not in KINDS:
+        raise ValueError(f"Unknown kind {kind!r}; choose 'classification' or 'regression'.")
+    estimate = _estimate(predictions, kind)
+    needed = ["file", *(["true", "predicted"] if kind == "classification" else [])]
+    needed += ["age", estimate] if estimate else []
+    missing = [name for name in needed if name not in predictions.columns]
+    if missing:
+        raise DataError(
+            f"The predictions lack the column{'s' * (len(missing) > 1)} {', '.join(missing)}, "
+            f"needed for {kind}; they have {', '.join(map(str, predictions.columns))}."
+        )
+    if predictions.empty:
+        raise DataError("The predictions are empty: the test part holds no image; check the split.")
+    _refuse_repeats(predictions)
+    frame = predictions.reset_index(drop=True)
+    for name in ["age", estimate] if estimate else []:
+        years = _numbers(frame, name)
+        _refuse(frame, name, ~np.isfinite(years), "is no number of years", "drop the image")
+        frame[name] = years
+    if kind == "classification":
+        _check_classes(frame, n_classes)
+    # Sorted, the resamples are the same images whatever the order of the rows was.
+    return frame.sort_values("file", kind="stable", ignore_index=True)
+
+
+def _check_classes(frame: pd.DataFrame, n_classes: int | None) -> None:
+    """Check probabilities and labels; leave the labels as int64 in ``frame``."""
+    columns = _probability_columns(frame)
+    k = len(columns) if n_classes is None else n_classes
+    if k < 2 or columns != [f"p{c}" for c in range(k)]:
+        raise DataError(
+            f"The predictions have {len(columns)} probability columns but {k} classes; they need "
+            f"p0 to p{max(k, 2) - 1}, one for each class of the label scheme."
+        )
+    for name in columns:
+        values = _numbers(frame, name)
+        bad = ~((values >= 0) & (values <= 1 + _SUM_TOLERANCE))
+        _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
+        frame[name] = values
+    sums = frame[columns].sum(axis=1).to_numpy()
+    off, what = np.abs(sums - 1) > _SUM_TOLERANCE, "is not a softmax output; its row sums to {:.4f}"
+    _refuse(frame, "p0", off, what.format(sums[off.argmax()]), "store all classes as float32")
+    for name in ("true", "predicted"):
+        labels = _numbers(frame, name)
+        bad = ~np.isin(labels, np.arange(k))
+        _refuse(frame, name, bad, f"is no class of 0..{k - 1}", "check the label scheme")
+        frame[name] = labels.astype(np.int64)
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a column as float64, NaN where a value is missing or no number."""
+    return pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+
+
+def _refuse(frame: pd.DataFrame, name: str, bad: np.ndarray, what: str, remedy: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"Predictions, row {row} ({frame['file'].iloc[row]!r}): {name} = "
+            f"{frame[name].iloc[row]} {what} ({bad.sum()} of {len(frame)} rows); {remedy}."
+        )
+
+
+def _refuse_other_images(a: pd.DataFrame, b: pd.DataFrame, *, truth: str) -> None:
+    only_a, only_b = len(set(a.file) - set(b.file)), len(set(b.file) - set(a.file))
+    if only_a or only_b:
+        raise DataError(
+            f"The predictions cover different files: {len(a)} and {len(b)}, of which {only_a} only "
+            f"in the first and {only_b} only in the second; compare the same protocol and fold."
+        )
+    differs = a[truth].to_numpy() != b[truth].to_numpy()
+    if differs.any():
+        raise DataError(
+            f"The predictions disagree about {truth!r} for {differs.sum()} of {len(a)} files, "
+            f"first {a.file[differs.argmax()]!r}; compare records of the same label scheme."
+        )
+
+
+def _refuse_repeats(frame: pd.DataFrame) -> None:
+    repeated = frame["file"].duplicated().to_numpy()
+    if repeated.any():
+        raise DataError(
+            f"{int(repeated.sum())} rows repeat an image, first {frame.file[repeated].iloc[0]!r}; "
+            "every image may be scored once: pool different folds of one random state."
+        )

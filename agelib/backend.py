@@ -36,6 +36,8 @@ with _silent_stderr():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+        # A chapter builds dozens of networks; TensorFlow takes that for a mistake and says so.
+        tf.get_logger().setLevel("ERROR")
 
 
 def name() -> str:

@@ -1,0 +1,64 @@
+"""Average faces: what may be shown of a data set whose faces may not (design: at least thirty)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from agelib.files import DataError
+from agelib.labels import LabelScheme
+from agelib.store import Store
+
+AT_LEAST = 30
+_AT_ONCE = 512
+
+
+def average_faces(store: Store, groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Average the images of each group.
+
+    Parameters
+    ----------
+    store : Store
+        Where the images are.
+    groups : mapping of str to ndarray of int
+        Rows of the catalog by the group's name.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (size, size, channels), uint8
+        The mean image of each group.
+
+    Raises
+    ------
+    DataError
+        If a group has fewer than thirty images: an average of few shows their faces.
+    """
+    averages = {}
+    for name, rows in groups.items():
+        if len(rows) < AT_LEAST:
+            raise DataError(
+                f"group {name!r} has {len(rows)} images; an average of fewer than {AT_LEAST} "
+                "would show faces, so join it with another group"
+            )
+        blocks = [rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)]
+        total = sum(store.read(block).sum(axis=0, dtype="uint64") for block in blocks)
+        averages[name] = np.rint(total / len(rows)).astype("uint8")
+    return averages
+
+
+def average_by_class(
+    store: Store, catalog: pd.DataFrame, scheme: LabelScheme
+) -> dict[str, np.ndarray]:
+    """Average the kept images of each age class; classes of fewer than thirty are left out.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (size, size, channels), uint8
+        The mean image by name of the class, in the scheme's order.
+    """
+    kept = np.flatnonzero(catalog["keep"])
+    classes = scheme.encode(catalog["age"].iloc[kept])
+    groups = {name: kept[classes == k] for k, name in enumerate(scheme.names)}
+    return average_faces(store, {n: rows for n, rows in groups.items() if len(rows) >= AT_LEAST})

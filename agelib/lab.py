@@ -1,0 +1,216 @@
+"""What a notebook holds in its hand: a data set, its splits and stores, and records on demand."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from agelib import datasets, manifests, paths, plots, protocols
+from agelib.experiment import Experiment, differences
+from agelib.files import DataError, atomic_path, write_json
+from agelib.prepare import build_missing_store, prepare
+from agelib.records import Record, load_record
+from agelib.store import Store
+
+if TYPE_CHECKING:
+    import keras
+
+
+def start(
+    dataset: str = "utkface",
+    *,
+    retrain: bool = False,
+    epochs: int | None = None,
+    sample_size: int = 2000,
+    jobs: int | None = None,
+) -> Lab:
+    """Open a data set for a notebook and set the plotting style.
+
+    Parameters
+    ----------
+    dataset : str
+        ``utkface``, or ``sample`` for the built-in drawn faces (made at the first call).
+    retrain : bool
+        Train every experiment once more instead of reading its record.
+    epochs : int, optional
+        Train no longer than this; the records say so.
+    sample_size : int
+        Clean faces of the built-in sample.
+    jobs : int, optional
+        Threads that decode images; all cores when None.
+
+    Raises
+    ------
+    DataError
+        If the data set is unknown or its manifest is missing.
+    """
+    datasets.get(dataset)
+    plots.use_style()
+    if dataset == "sample":
+        prepare("sample", sample_size=sample_size, jobs=jobs)
+    return Lab(dataset, retrain=retrain, epochs=epochs, jobs=jobs)
+
+
+class Lab:
+    """A data set with its splits, stores and records; made by :func:`start`."""
+
+    def __init__(
+        self, dataset: str, *, retrain: bool, epochs: int | None, jobs: int | None
+    ) -> None:
+        self.dataset, self.retrain, self.epochs, self.jobs = dataset, retrain, epochs, jobs
+        self._made: set[Path] = set()
+
+    def __repr__(self) -> str:
+        """Say what is open."""
+        doing = "training every experiment" if self.retrain else "reading records where there are"
+        return f"{datasets.get(self.dataset).title}: {len(self.catalog):,} images; {doing}"
+
+    @functools.cached_property
+    def catalog(self) -> pd.DataFrame:
+        """One row per image, see :mod:`agelib.catalog`."""
+        return manifests.load_manifest(self.dataset)
+
+    @functools.cached_property
+    def manifest(self) -> str:
+        """Fingerprint of the manifest."""
+        return manifests.fingerprint(self.catalog)
+
+    @property
+    def five_fold(self) -> str:
+        """Name of the data set's five-fold protocol."""
+        return f"{self.dataset}-5fold"
+
+    @property
+    def images_folder(self) -> Path:
+        """Where the images are placed."""
+        return datasets.images_folder(self.dataset)
+
+    @functools.cache  # noqa: B019 - a notebook holds one lab for as long as it runs
+    def split(self, protocol: str, fold: int | None = None) -> protocols.Split:
+        """Return the parts of a protocol as rows of the catalog."""
+        return protocols.split(self.catalog, protocol, fold=fold)
+
+    @functools.cache  # noqa: B019
+    def store(self, size: int, color: str) -> Store:
+        """Return the store of a size and colour, built from the images when it is missing."""
+        return build_missing_store(
+            self.dataset, self.catalog, size=size, color=color, jobs=self.jobs
+        )
+
+    def folder(self, experiment: Experiment) -> Path:
+        """Return where the experiment's record is or will be."""
+        return paths.results_dir() / experiment.dataset / experiment.chapter / experiment.slug
+
+    def record(self, experiment: Experiment) -> Record:
+        """Return the experiment's record, trained now if there is none or ``retrain`` is set.
+
+        Raises
+        ------
+        DataError
+            If the record in the experiment's place came from another description or split, or if
+            it must be trained and the images are missing.
+        """
+        experiment = experiment.reduced(epochs=self.epochs)
+        folder = self.folder(experiment)
+        if not self._wanted(folder / "record.json"):
+            return self._checked(load_record(folder), experiment)
+        return self._train(experiment, folder)
+
+    def records(self, experiments: Iterable[Experiment]) -> list[Record]:
+        """Return the records of several experiments in their order."""
+        return [self.record(experiment) for experiment in experiments]
+
+    def facts(
+        self, chapter: str, name: str, compute: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return a chapter's plain facts, computed now if they are not kept or ``retrain`` is set.
+
+        Parameters
+        ----------
+        chapter, name : str
+            They are kept in ``<results>/<dataset>/<chapter>/<name>.json``.
+        compute : callable
+            Returns what goes into the file: plain values by name.
+        """
+        path = paths.results_dir() / self.dataset / chapter / f"{name}.json"
+        if self._wanted(path):
+            write_json(path, compute())
+            self._made.add(path)
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def arrays(
+        self, chapter: str, name: str, compute: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Return a chapter's arrays, computed now if they are not kept or ``retrain`` is set.
+
+        Parameters
+        ----------
+        chapter, name : str
+            They are kept in ``<results>/<dataset>/<chapter>/<name>.npz``.
+        compute : callable
+            Returns arrays by name.
+        """
+        path = paths.results_dir() / self.dataset / chapter / f"{name}.npz"
+        if self._wanted(path):
+            made = compute()
+            with atomic_path(path) as temporary:
+                np.savez_compressed(temporary, **made)
+            self._made.add(path)
+        with np.load(path, allow_pickle=False) as kept:
+            return dict(kept)
+
+    def network(self, experiment: Experiment) -> keras.Model:
+        """Return the experiment's trained network.
+
+        Raises
+        ------
+        DataError
+            If its weights are not kept beside the record.
+        """
+        from agelib.backend import keras
+
+        record = self.record(experiment)
+        path = record.folder / "model.keras"
+        if not path.exists():
+            raise DataError(
+                f"{path.name} of {record.folder.name} is not here: records are published without "
+                "large weights; train it again with RETRAIN = True"
+            )
+        return keras.saving.load_model(path)
+
+    def _wanted(self, path: Path) -> bool:
+        return not path.exists() or (self.retrain and path not in self._made)
+
+    def _checked(self, record: Record, experiment: Experiment) -> Record:
+        changed = list(differences(record.experiment, experiment.describe()))
+        split = self.split(experiment.protocol, experiment.fold)
+        if record.summary["split"]["fingerprint"] != split.fingerprint:
+            changed.append(f"the images in protocol {experiment.protocol}")
+        if changed:
+            raise DataError(
+                f"the record of {record.label} came from another description: {'; '.join(changed)}."
+                " Give the changed experiment a number of its own with .tweak(), "
+                f"or replace the record with RETRAIN = True ({record.folder.name})"
+            )
+        return record
+
+    def _train(self, experiment: Experiment, folder: Path) -> Record:
+        # Imported here: a reader of records needs no backend, and its import takes seconds.
+        from agelib.training import train
+
+        record = train(
+            experiment,
+            folder,
+            store=self.store(experiment.image_size, experiment.color),
+            catalog=self.catalog,
+            split=self.split(experiment.protocol, experiment.fold),
+            manifest=self.manifest,
+        )
+        self._made.add(folder / "record.json")
+        return record

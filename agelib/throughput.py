@@ -1,0 +1,65 @@
+"""How a store is laid out and how fast it feeds a network."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from agelib import backend
+from agelib.pipeline import Batches, Images, epoch_order
+from agelib.store import Store
+
+
+def feeding_rate(images: Images, *, batch_size: int = 32, seconds: float = 1.0) -> float:
+    """Return how many images a second come out in shuffled batches, to nothing that uses them.
+
+    Parameters
+    ----------
+    images : Images
+        In memory or streamed.
+    batch_size : int
+        Images per batch.
+    seconds : float
+        For how long to measure, at the least; whole epochs are read, first one apart.
+    """
+    done, epoch, start = 0, 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds:
+        order = epoch_order(len(images), 0, epoch)
+        batches = Batches(images, batch_size=batch_size, order=order)
+        for index in range(len(batches)):
+            done += len(batches[index][0])
+            if time.perf_counter() - start > seconds:
+                break
+        epoch += 1
+    return done / passed
+
+
+def store_facts(store: Store, *, most: int = 4096) -> dict[str, Any]:
+    """Return a store's layout and the rates at which it gives shuffled batches of 32.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    most : int
+        Images to measure with.
+
+    Returns
+    -------
+    dict
+        ``images``, ``shape`` and ``chunk`` (of the HDF5 data set), ``megabytes`` of pixels,
+        ``in_memory`` and ``streamed`` (images per second), ``hardware``.
+    """
+    rows = np.arange(min(len(store), most))
+    held, streamed = Images(store, rows), Images(store, rows, memory_limit=0)
+    return {
+        "images": len(store),
+        "shape": list(store.shape),
+        "chunk": list(store.chunk),
+        "megabytes": round(float(np.prod(store.shape)) / 1e6, 1),
+        "in_memory": round(feeding_rate(held)),
+        "streamed": round(feeding_rate(streamed)),
+        "hardware": backend.hardware(),
+    }

@@ -1,0 +1,28 @@
+"""From drawn photographs to the summarized results: every notebook, headless, trained for real."""
+
+import json
+import os
+import subprocess
+import sys
+
+from agelib import paths
+
+
+def test_the_whole_collection_runs_on_a_small_sample_and_touches_nothing_committed(tmp_path):
+    committed = paths.root() / "models-and-results"
+    before = {path: path.stat().st_mtime_ns for path in committed.rglob("*") if path.is_file()}
+    options = {"EPOCHS": 1, "FOLDS": 2, "STATES": 2, "SAMPLE_SIZE": 500}
+    words = [word for name, value in options.items() for word in ("-p", name, str(value))]
+    command = [sys.executable, "-m", "agelib", "run", "--output", str(tmp_path / "run"), *words]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AGELIB_")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    names = sorted(path.stem for path in (paths.root() / "notebooks").glob("*.ipynb"))
+    assert sorted(path.stem for path in run.rglob("*.ipynb")) == names
+    records = [json.loads(path.read_text()) for path in run.rglob("record.json")]
+    assert {record["experiment"]["number"] for record in records} == {"1.0", "1.1", "1.2", "2.0"}
+    assert all(record["reduced"]["epochs"] == 15 for record in records)
+    assert all(record["metrics"]["accuracy"]["n"] > 0 for record in records)
+    after = {path: path.stat().st_mtime_ns for path in committed.rglob("*") if path.is_file()}
+    assert after == before

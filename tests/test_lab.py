@@ -1,0 +1,160 @@
+"""The lab: records on demand, on the built-in sample."""
+
+import json
+
+import numpy as np
+import pytest
+
+from agelib import averages, comparison, report, results
+from agelib.experiment import Experiment, Recipe
+from agelib.files import DataError
+from agelib.lab import start
+from agelib.labels import get_scheme
+from agelib.pipeline import Images
+from agelib.throughput import feeding_rate, store_facts
+
+LENET = Experiment(
+    number="1.0",
+    name="LeNet-5",
+    chapter="99-test",
+    architecture="lenet5",
+    labels="decades-7",
+    dataset="sample",
+    protocol="p1-decades",
+    color="grey",
+    recipe=Recipe(epochs=2),
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGELIB_DATASETS", str(folder / "datasets"))
+        patch.setenv("AGELIB_RESULTS", str(folder / "results"))
+        yield start("sample", sample_size=300)
+
+
+def test_a_record_is_trained_once_and_then_read(lab):
+    assert "record" in repr(lab)
+    first = lab.record(LENET)
+    stamp = (first.folder / "record.json").stat().st_mtime_ns
+    again = lab.record(LENET)
+    assert (again.folder / "record.json").stat().st_mtime_ns == stamp
+    assert again.summary == first.summary
+    network = lab.network(LENET)
+    assert network.count_params() == first.summary["parameters"]
+
+
+def test_retrain_trains_each_experiment_once_more_in_a_session(lab):
+    first = lab.record(LENET)
+    stamp = (first.folder / "record.json").stat().st_mtime_ns
+    again = start("sample", retrain=True, sample_size=300)
+    second = again.record(LENET)
+    renewed = (second.folder / "record.json").stat().st_mtime_ns
+    assert renewed > stamp
+    again.record(LENET)
+    assert (second.folder / "record.json").stat().st_mtime_ns == renewed
+    np.testing.assert_array_equal(first.predictions["predicted"], second.predictions["predicted"])
+
+
+def test_a_changed_experiment_under_an_old_number_is_refused_with_both_ways_out(lab):
+    lab.record(LENET)
+    changed = Experiment(**{**vars(LENET), "options": {"l2": 0.5}})
+    with pytest.raises(DataError, match=r"options\.l2: None -> 0\.5.*tweak.*RETRAIN"):
+        lab.record(changed)
+
+
+def test_fewer_epochs_make_a_record_of_their_own(lab):
+    short = start("sample", epochs=1, sample_size=300)
+    record = short.record(LENET)
+    assert record.summary["reduced"] == {"epochs": 2}
+    assert record.folder.name.endswith("__epochs-1") and record.summary["epochs"] == 1
+
+
+def test_facts_and_arrays_are_computed_once_and_kept_plain(lab):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"images": 3}
+
+    assert lab.facts("99-test", "facts", compute) == {"images": 3}
+    assert lab.facts("99-test", "facts", compute) == {"images": 3}
+    drawn = lab.arrays("99-test", "arrays", lambda: {"x": np.arange(3)})
+    again = lab.arrays("99-test", "arrays", lambda: 1 / 0)
+    np.testing.assert_array_equal(drawn["x"], again["x"])
+    assert len(calls) == 1
+
+
+def test_a_reader_without_weights_is_told_the_remedy(lab):
+    record = lab.record(LENET)
+    kept = (record.folder / "model.keras").rename(record.folder / "away.keras")
+    with pytest.raises(DataError, match="RETRAIN"):
+        lab.network(LENET)
+    kept.rename(record.folder / "model.keras")
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(DataError, match="utkface"):
+        start("utkfaces")
+
+
+def test_an_average_shows_nobody(lab):
+    store = lab.store(32, "grey")
+    rows = np.arange(40)
+    mean = averages.average_faces(store, {"all": rows})["all"]
+    np.testing.assert_array_equal(mean, np.rint(store.read(rows).mean(0)).astype("uint8"))
+    with pytest.raises(DataError, match="fewer than 30"):
+        averages.average_faces(store, {"few": rows[:29]})
+    by_class = averages.average_by_class(store, lab.catalog, get_scheme("decades-7"))
+    kept = lab.catalog[lab.catalog["keep"]]
+    counts = np.bincount(get_scheme("decades-7").encode(kept["age"]).clip(-1) + 1, minlength=8)[1:]
+    assert len(by_class) == (counts >= 30).sum()
+
+
+def test_a_store_tells_its_layout_and_feeds(lab):
+    facts = store_facts(lab.store(32, "grey"), most=64)
+    assert facts["shape"] == [len(lab.catalog), 32, 32, 1]
+    assert facts["in_memory"] > 0 and facts["streamed"] > 0
+    json.dumps(facts)
+    held = Images(lab.store(32, "grey"), np.arange(64))
+    assert feeding_rate(held, seconds=0.05) > 1000
+
+
+def test_report_shows_a_record(lab):
+    record = lab.record(LENET)
+    axes = report.overview(record)
+    assert "1.0 LeNet-5, p1-decades" in axes[0].figure.get_suptitle()
+    row = report.metrics_row(record).iloc[0]
+    value = record.metrics.loc["accuracy", "value"]
+    assert row["accuracy"].startswith(f"{value:.3f} [") and row["n"] == len(record.predictions)
+
+
+def test_report_shows_a_regression(lab):
+    years = LENET.tweak("3.0", "years", labels="age")
+    record = lab.record(years)
+    assert len(report.overview(record)) == 2
+    assert "mae" in report.metrics_row(record)
+
+
+def test_reported_replicated_and_honest_stand_in_one_row(lab):
+    lab.records([LENET, *LENET.over_folds(lab.five_fold, 2)])
+    l2 = LENET.tweak("1.2", "LeNet-5 + L2", options={"l2": 0.001})
+    folds = lab.records(l2.over_folds(lab.five_fold, 2))
+    told = comparison.reported("03-lenet").assign(chapter="99-test", dataset="sample")
+    table = comparison.reported_and_ours(results.summarise(), told).set_index("label")
+    assert set(table.index) == {"1.0 LeNet-5", "1.2 LeNet-5 + L2"}
+    row = table.loc["1.0 LeNet-5"]
+    record = lab.record(LENET)
+    assert (row["reported"], row["reported_n"]) == (0.544, 384)
+    assert row["replicated"] == record.metrics.loc["accuracy", "value"]
+    assert row["honest_low"] <= row["honest"] <= row["honest_high"]
+    assert row["honest_n"] == sum(len(f.predictions) for f in folds)
+    assert np.isnan(table.loc["1.2 LeNet-5 + L2", "replicated"])
+    elsewhere = told.assign(dataset="utkface")
+    assert comparison.reported_and_ours(results.summarise(), elsewhere)["reported"].isna().all()
+    base = lab.records(LENET.over_folds(lab.five_fold, 2))
+    gains = comparison.differences_from(base, [folds, base])
+    assert gains.loc[1, "difference"] == 0 and gains.loc[1, "clear"] == "no"
+    assert gains.loc[0, "n"] == row["honest_n"]

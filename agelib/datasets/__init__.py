@@ -1,0 +1,98 @@
+"""The data sets: one reader each, all giving the same catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agelib.datasets.utkface import parse_name
+from agelib.files import DataError
+from agelib.paths import datasets_dir
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set that can be prepared.
+
+    Parameters
+    ----------
+    name : str
+        As it is asked for, for example "utkface".
+    title : str
+        As it is printed.
+    folder_name : str
+        Image folder, below the folder of data sets.
+    parse : callable
+        From a file's path to ``age``, ``gender``, ``race`` and ``note``.
+    licence : str
+        What the images may be used for.
+    """
+
+    name: str
+    title: str
+    folder_name: str
+    parse: Callable[[str], dict[str, Any]]
+    licence: str
+
+
+_DATASETS = (
+    Dataset(
+        "utkface",
+        "UTKFace",
+        "UTKFace",
+        parse_name,
+        "non-commercial research only; the copyright of each image stays with its owner",
+    ),
+    Dataset("sample", "Built-in sample", "sample/images", parse_name, "drawn; free for any use"),
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the data sets."""
+    return tuple(dataset.name for dataset in _DATASETS)
+
+
+def get(name: str) -> Dataset:
+    """Return a data set by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        When there is no such data set.
+    """
+    for dataset in _DATASETS:
+        if dataset.name == name:
+            return dataset
+    raise DataError(f"no data set {name!r}; choose one of {', '.join(names())}")
+
+
+def images_folder(name: str) -> Path:
+    """Return where the images of a data set are placed, whether or not they are.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    Path
+        ``<datasets>/<folder name>``.
+
+    Raises
+    ------
+    DataError
+        When there is no such data set.
+    """
+    return datasets_dir() / get(name).folder_name

@@ -1,0 +1,301 @@
+"""From an archive or a folder to a manifest and a store, in one pass over the images."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+
+from agelib import datasets
+from agelib.catalog import Progress, list_images, scan
+from agelib.cleaning import clean, summary
+from agelib.datasets import Dataset
+from agelib.datasets.archive import unpack
+from agelib.files import DataError
+from agelib.manifests import SCHEMA, read_manifest, save_manifest
+from agelib.paths import datasets_dir, manifests_dir
+from agelib.protocols import assign_folds, p1_decades
+from agelib.store import OutdatedStore, Store, build_store, new_store, open_store, store_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What `prepare` made: where manifest, store and images lie, what was found, how long it took.
+
+    Parameters
+    ----------
+    manifest, store, images : Path
+        Manifest in force, store, and image folder.
+    counts : dict of str to int
+        See `agelib.cleaning.summary`; ``not_in_manifest`` counts files that were left aside.
+    seconds : float
+        Wall time.
+    """
+
+    manifest: Path
+    store: Path
+    images: Path
+    counts: dict[str, int]
+    seconds: float
+
+
+def prepare(
+    dataset: str,
+    source: Path | str | None = None,
+    *,
+    size: int = 128,
+    color: str = "rgb",
+    sample_size: int = 2000,
+    own: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Make a data set ready: images in place, manifest, and a store of one size.
+
+    Where a manifest is committed it rules: the images must be the very ones it lists, files it
+    does not list are left aside, and its folds are never drawn again. Otherwise the images are
+    scanned, cleaned and dealt into folds, and their manifest is written to
+    ``<datasets>/<dataset>/manifest.csv``.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `agelib.datasets.names`.
+    source : Path or str, optional
+        Archive, unpacked into the data set's image folder, or folder, linked there. Without it
+        the images in place are used, else ``<image folder>.tar.gz`` beside it; the built-in
+        sample is drawn.
+    size : int
+        Side of the store's images in pixels.
+    color : str
+        "rgb" or "grey".
+    sample_size : int
+        Clean faces of the built-in sample.
+    own : bool
+        Draw a manifest from the images in place although one is committed. Results obtained
+        with it are not comparable with others'.
+    jobs : int, optional
+        Threads.
+    progress : callable, optional
+        Called with the numbers of files done and of all files.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    DataError
+        When images are missing or differ from the committed manifest (names the first), the
+        archive is unsafe or broken, or something else lies in the image folder's place.
+    """
+    started = time.monotonic()
+    entry = datasets.get(dataset)
+    committed = manifests_dir() / f"{dataset}.csv"
+    manifest = datasets_dir() / dataset / "manifest.csv"
+    path = store_path(dataset, size, color)
+    how = {"size": size, "color": color, "jobs": jobs, "progress": progress}
+    with _alone(dataset):
+        folder, made_here = _place(entry, source, sample_size=sample_size)
+        left_aside = {}
+        if committed.is_file() and not own:
+            catalog = read_manifest(committed)
+            _build(entry, catalog, path, **how)
+            left_aside = {"not_in_manifest": len(list_images(folder)) - len(catalog)}
+            # One drawn earlier from other images must not stay in force.
+            manifest.unlink(missing_ok=True)
+            manifest = committed
+        elif made_here and (current := _current(manifest, folder)) is not None:
+            catalog = current
+            _open_or_build(entry, catalog, path, **how).close()
+        else:
+            marks = {"dataset": dataset, "licence": entry.licence}
+            catalog = convert(folder, entry.parse, manifest=manifest, store=path, **marks, **how)
+    counts = summary(catalog) | left_aside
+    return Prepared(manifest, path, folder, counts, time.monotonic() - started)
+
+
+def convert(
+    folder: Path | str,
+    parse: Callable[[str], dict[str, Any]],
+    *,
+    manifest: Path | str,
+    store: Path | str,
+    dataset: str,
+    licence: str,
+    size: int = 128,
+    color: str = "rgb",
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Scan, clean and deal a folder's images; write manifest and store in one pass over them.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Image folder.
+    parse : callable
+        Reads labels off a file name; see `agelib.catalog.scan`.
+    manifest, store : Path or str
+        CSV and HDF5 file to make.
+    dataset, licence : str
+        Written into the store.
+    size : int
+        Side of the store's images in pixels.
+    color : str
+        "rgb" or "grey".
+    jobs : int, optional
+        Threads.
+    progress : callable, optional
+        Called with the numbers of files done and of all files.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The catalog, as the manifest gives it.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no image, or the disk has no room.
+    """
+    files = list_images(folder)
+    with new_store(store, len(files), size=size, color=color) as writer:
+        catalog, thumbnails = scan(folder, files, parse, jobs=jobs, sink=writer, progress=progress)
+        catalog = clean(catalog, thumbnails)
+        catalog["fold"] = assign_folds(catalog)
+        catalog["p1_decades"] = p1_decades(catalog)
+        writer.finish(catalog, dataset=dataset, licence=licence)
+        # Before the store gets its name: a store never stands beside an older manifest.
+        save_manifest(catalog, manifest)
+    return catalog.astype(SCHEMA)
+
+
+def build_missing_store(
+    dataset: str,
+    catalog: pd.DataFrame,
+    *,
+    size: int,
+    color: str,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """Open a data set's store, built first from the images when it is missing or outdated.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `agelib.datasets.names`.
+    catalog : pandas.DataFrame
+        Its catalog.
+    size : int
+        Side of the images in pixels.
+    color : str
+        "rgb" or "grey".
+    jobs : int, optional
+        Threads.
+    progress : callable, optional
+        Called with the numbers of files done and of all files.
+
+    Returns
+    -------
+    Store
+        Open for reading.
+
+    Raises
+    ------
+    DataError
+        When the store must be built and images are missing or not those of the catalog; when a
+        foreign file lies in the store's place.
+    """
+    entry = datasets.get(dataset)
+    path = store_path(dataset, size, color)
+    try:
+        return open_store(path, catalog=catalog)
+    except OutdatedStore:
+        pass
+    how = {"size": size, "color": color, "jobs": jobs, "progress": progress}
+    with _alone(dataset):
+        # Another process may have built it while this one waited.
+        return _open_or_build(entry, catalog, path, **how)
+
+
+@contextlib.contextmanager
+def _alone(dataset: str) -> Iterator[None]:
+    """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
+    folder = datasets_dir() / dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".prepare.lock"):
+        yield
+
+
+def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:
+    folder = datasets.images_folder(entry.name)
+    build_store(catalog, folder, path, dataset=entry.name, licence=entry.licence, **how)
+
+
+def _open_or_build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> Store:
+    with contextlib.suppress(OutdatedStore):
+        return open_store(path, catalog=catalog)
+    _build(entry, catalog, path, **how)
+    return open_store(path, catalog=catalog)
+
+
+def _current(manifest: Path, folder: Path) -> pd.DataFrame | None:
+    """Return the manifest when it lists the folder's files in their present sizes."""
+    if not manifest.is_file():
+        return None
+    with contextlib.suppress(DataError):
+        catalog = read_manifest(manifest)
+        if catalog["file"].tolist() == list_images(folder):
+            sizes = [(folder / file).stat().st_size for file in catalog["file"]]
+            return catalog if catalog["size"].tolist() == sizes else None
+    return None
+
+
+def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tuple[Path, bool]:
+    """Bring the images to their folder; the second value says that they were drawn here."""
+    folder = datasets.images_folder(entry.name)
+    if source is not None:
+        source = Path(source)
+        if not source.is_dir():
+            return unpack(source, folder), False
+        _link(source, folder)
+    elif entry.name == "sample" and not folder.is_symlink():
+        # Imported here: only the sample's maker needs it.
+        from agelib.datasets.sample import write_sample
+
+        return write_sample(folder, n=sample_size), True
+    elif not folder.is_dir():
+        archive = folder.with_name(f"{folder.name}.tar.gz")
+        if not archive.is_file():
+            raise DataError(
+                f"{entry.title} is not in place: neither the folder {folder} nor the archive "
+                f"{archive} exists; get it as datasets/README.md says, or name it: "
+                f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
+            )
+        return unpack(archive, folder), False
+    return folder, False
+
+
+def _link(source: Path, folder: Path) -> None:
+    """Make ``folder`` lead to ``source``, unless it does already."""
+    if folder.exists():
+        if folder.samefile(source):
+            return
+        if not folder.is_symlink():
+            raise DataError(f"{folder} exists beside the given {source}; move one of them away")
+    folder.unlink(missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.symlink_to(source.resolve(), target_is_directory=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be linked to {source} ({error.strerror}); move the images there"
+        ) from None

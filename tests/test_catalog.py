@@ -1,0 +1,137 @@
+import hashlib
+import io
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agelib.catalog import COLUMNS, list_images, read_files, require_images, scan
+from agelib.datasets.utkface import parse_name
+from agelib.files import DataError
+from agelib.manifests import SCHEMA
+
+DATE = "20170116174525125.jpg.chip.jpg"
+
+
+def picture(seed=0, size=(40, 40), mode="RGB", kind="JPEG"):
+    noise = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).resize(size).convert(mode).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    files = {
+        f"30_0_0_{DATE}": picture(1),
+        f"31_1_2_{DATE}": b"",
+        f"32_1_2_{DATE}": picture(2)[:-200],
+        f"33_1_2_{DATE}": b"no picture",
+        f"34_1_2_{DATE}": picture(3, mode="L"),
+        f"35_1_2_{DATE}": picture(4, size=(40, 30)),
+        f"36_1_{DATE}": picture(5, mode="RGBA", kind="PNG"),
+        f"_1_1_{DATE}": picture(6),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def test_every_fault_is_flagged_and_none_stops_the_scan(folder):
+    catalog, thumbnails = scan(folder, list_images(folder), parse_name, jobs=2)
+    assert catalog["flags"].tolist() == [
+        "",
+        "corrupt: empty file",
+        "corrupt: truncated",
+        "corrupt: not an image",
+        "mode: L",
+        "not-square: 40x30",
+        "name: no race; mode: RGBA",
+        "name: no age",
+    ]
+    usable = [True, False, False, False, True, True, True, False]
+    assert catalog["usable"].tolist() == catalog["keep"].tolist() == usable
+    assert catalog["width"].isna().tolist() == [False, True, True, True] + [False] * 4
+    assert thumbnails.shape == (8, 1024)
+    assert not thumbnails[1:4].any() and thumbnails[0].any()
+
+
+def test_columns_types_and_digests(folder):
+    files = list_images(folder)
+    catalog = scan(folder, files, parse_name).catalog
+    assert tuple(catalog.columns) == COLUMNS
+    assert {name: str(kind) for name, kind in catalog.dtypes.items()} == SCHEMA
+    for file, md5, size in catalog[["file", "md5", "size"]].itertuples(index=False):
+        data = (folder / file).read_bytes()
+        assert (md5, size) == (hashlib.md5(data).hexdigest(), len(data))
+    assert catalog["cluster"].tolist() == list(range(8))
+
+
+def test_an_unreadable_file_is_flagged(folder):
+    catalog = scan(folder, [f"30_0_0_{DATE}", f"40_0_0_{DATE}"], parse_name).catalog
+    assert catalog["flags"][1].startswith("corrupt: unreadable")
+    assert catalog["md5"][1] == ""
+
+
+def test_files_are_listed_in_byte_order(tmp_path):
+    names = ["b.jpg", "B.JPG", "a/c.png", "a.jpg", "ä.jpeg", "10.jpg", "9.jpg", "a-b.jpg"]
+    for name in (*names, ".hidden.jpg", "._b.jpg", "notes.txt", "__MACOSX/a.jpg", ".git/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list_images(tmp_path) == sorted(names, key=str.encode)
+
+
+def test_no_folder_and_no_image(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        list_images(tmp_path / "gone")
+    with pytest.raises(DataError, match="holds no image"):
+        list_images(tmp_path)
+
+
+def test_missing_images_are_counted_and_named(folder):
+    files = list_images(folder)
+    require_images(folder, files)
+    with pytest.raises(DataError, match=r"none of the 8 images.*expected.*gone.30_0_0"):
+        require_images(folder / "gone", files)
+    (folder / files[2]).unlink()
+    with pytest.raises(DataError, match=rf"1 of 8 images are missing in .*: {files[2]}"):
+        require_images(folder, files)
+
+
+class Sink:
+    size, color = 8, "grey"
+
+    def __init__(self):
+        self.images, self.lock = {}, threading.Lock()
+
+    def write(self, start, images):
+        with self.lock:
+            self.images |= {start + offset: image for offset, image in enumerate(images)}
+
+
+def test_threads_and_progress_do_not_change_the_outcome(tmp_path):
+    for index in range(150):
+        (tmp_path / f"{index:03}.jpg").write_bytes(picture(index) if index % 9 else b"broken")
+    files, seen = list_images(tmp_path), []
+    first, second = Sink(), Sink()
+    one = read_files(tmp_path, files, jobs=1, sink=first)
+    many = read_files(
+        tmp_path, files, jobs=4, sink=second, progress=lambda *done: seen.append(done)
+    )
+    assert one[0] == many[0]
+    np.testing.assert_array_equal(one[1], many[1])
+    assert seen[-1] == (150, 150) and seen == sorted(seen)
+    assert sorted(second.images) == list(range(150))
+    for row, image in first.images.items():
+        np.testing.assert_array_equal(image, second.images[row])
+        assert image.shape == (8, 8, 1) and image.any() == bool(row % 9)
+
+
+def test_an_error_in_the_sink_is_passed_on(folder):
+    class Full(Sink):
+        def write(self, start, images):
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        read_files(folder, list_images(folder), sink=Full())

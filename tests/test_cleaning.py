@@ -1,0 +1,158 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse.csgraph import connected_components
+
+from agelib import cleaning
+from agelib.cleaning import (
+    choose_kept,
+    clean,
+    exact_groups,
+    flag_duplicates,
+    near_duplicate_clusters,
+    near_duplicate_pairs,
+    summary,
+)
+
+
+def smooth(n, rng, side=32):
+    """Thumbnails like faces: strongly alike, yet different."""
+    coarse = rng.normal(size=(n, 8, 8)) * 25 + np.linspace(60, 190, 8)
+    return np.clip(np.kron(coarse, np.ones((side // 8, side // 8))), 0, 255).astype(np.uint8)
+
+
+def planted(n, copies, seed):
+    """Give n smooth thumbnails and noisy copies of some of them, in random order."""
+    rng = np.random.default_rng(seed)
+    images = smooth(n, rng).reshape(n, -1).astype(float)
+    sources = rng.integers(0, n, copies)
+    # The noise spreads the correlations over both sides of the threshold.
+    noise = rng.normal(size=(copies, 1024)) * rng.uniform(1, 14, size=(copies, 1))
+    images = np.concatenate([images, images[sources] + noise])
+    return rng.permutation(np.clip(images, 0, 255).astype(np.uint8))
+
+
+def brute_force(thumbnails, threshold):
+    varied = np.flatnonzero(thumbnails.std(axis=1) > 0)
+    related = np.eye(len(thumbnails), dtype=bool)
+    if len(varied) > 1:
+        correlation = np.corrcoef(thumbnails[varied].astype(float))
+        related[np.ix_(varied, varied)] |= correlation > threshold
+    labels = connected_components(related, directed=False)[1]
+    return np.array([np.flatnonzero(labels == label)[0] for label in labels])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("threshold", [0.95, 0.985, 0.995])
+def test_clusters_equal_brute_force(seed, threshold):
+    thumbnails = planted(250, 120, seed)
+    clusters = near_duplicate_clusters(thumbnails, threshold=threshold)
+    expected = brute_force(thumbnails, threshold)
+    assert 0 < (np.bincount(expected) > 1).sum() < 120
+    np.testing.assert_array_equal(clusters, expected)
+
+
+def test_clusters_do_not_depend_on_the_blocks(monkeypatch):
+    thumbnails = planted(150, 80, 5)
+    expected = near_duplicate_clusters(thumbnails)
+    monkeypatch.setattr(cleaning, "_ROWS", 7)
+    monkeypatch.setattr(cleaning, "_COLUMNS", 11)
+    np.testing.assert_array_equal(near_duplicate_clusters(thumbnails), expected)
+
+
+# A correlation that equals the threshold may be rounded to either side by the brute force.
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(0, 12), st.just(16)), elements=st.integers(0, 3)))
+def test_any_small_arrays_equal_brute_force(thumbnails):
+    threshold = 0.6180339
+    clusters = near_duplicate_clusters(thumbnails, threshold=threshold)
+    np.testing.assert_array_equal(clusters, brute_force(thumbnails, threshold))
+
+
+def test_pairs_are_sorted_and_constant_images_have_none():
+    thumbnails = planted(40, 20, 1)
+    thumbnails[3] = thumbnails[9] = 128
+    pairs = near_duplicate_pairs(thumbnails)
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+    assert pairs.tolist() == sorted(pairs.tolist())
+    assert not {3, 9} & set(pairs.ravel().tolist())
+
+
+def test_exact_groups_are_numbered_by_first_member():
+    groups = exact_groups(pd.Series(["b", "a", "c", "a", "", "b", ""]))
+    assert groups.fillna(-1).tolist() == [0, 1, -1, 1, -1, 0, -1]
+
+
+def test_byte_identical_files_share_a_cluster_even_when_undecodable():
+    thumbnails = np.zeros((4, 1024), dtype=np.uint8)
+    clusters = near_duplicate_clusters(thumbnails, exact=exact_groups(pd.Series(list("abca"))))
+    assert clusters.tolist() == [0, 1, 2, 0]
+
+
+def catalog_of(rows):
+    frame = pd.DataFrame(rows, columns=["file", "age", "gender", "md5", "cluster"])
+    frame["age"] = frame["age"].astype("Int64")
+    frame["flags"] = ""
+    frame["usable"] = frame["age"].notna()
+    return frame
+
+
+def test_flags_state_sizes_and_conflicting_labels():
+    catalog = catalog_of(
+        [
+            ("a", 20, "male", "x", 0),
+            ("b", 25, "female", "x", 0),
+            ("c", 25, None, "y", 0),
+            ("d", 40, "male", "z", 3),
+            ("e", None, "male", "z", 3),
+        ]
+    )
+    catalog.loc[1, "flags"] = "name: no race"
+    flagged = flag_duplicates(catalog, catalog["cluster"].to_numpy())
+    conflicts = "near-duplicate: 3 files; age-conflict: 20 25; gender-conflict: female male"
+    assert flagged["flags"].tolist() == [
+        f"exact-duplicate: 2 files; {conflicts}",
+        f"name: no race; exact-duplicate: 2 files; {conflicts}",
+        conflicts,
+        "exact-duplicate: 2 files",
+        "exact-duplicate: 2 files",
+    ]
+    assert catalog["flags"].tolist()[0] == ""  # the given catalog is left as it was
+
+
+def test_the_age_nearest_to_the_mean_stays():
+    ages = [20, 26, 27, 60, None]
+    catalog = catalog_of([(f"{i}", age, "male", f"{i}", 0) for i, age in enumerate(ages)])
+    assert choose_kept(catalog).tolist() == [False, False, True, False, False]
+
+
+def test_ties_favour_neither_age():
+    pairs = [(f"{i}{side}", age, "male", "", 2 * i) for i in range(300)
+             for side, age in (("a", 20), ("b", 30))]  # fmt: skip
+    kept = choose_kept(catalog_of(pairs))
+    assert kept.sum() == 300
+    assert 120 < kept[::2].sum() < 180
+    shuffled = catalog_of(pairs[::-1])
+    assert choose_kept(shuffled)[::-1].tolist() == kept.tolist()
+
+
+def test_a_cluster_without_a_usable_image_keeps_none():
+    catalog = catalog_of([("a", None, None, "x", 0), ("b", 3, None, "y", 1)])
+    assert choose_kept(catalog).tolist() == [False, True]
+
+
+def test_clean_and_summary():
+    thumbnails = planted(30, 0, 2)
+    thumbnails = np.concatenate([thumbnails, thumbnails[:2]])
+    md5 = [*map(str, range(31)), "1"]
+    rows = [(f"{i:02}", 20 + i % 30, "male", md5[i], i) for i in range(32)]
+    catalog = clean(catalog_of(rows), thumbnails)
+    catalog.loc[31, "flags"] += "; corrupt: truncated"
+    counts = summary(catalog)
+    assert counts["images"] == 32 and counts["kept"] == 30
+    assert (counts["clusters"], counts["cluster_files"]) == (2, 4)
+    assert (counts["exact_groups"], counts["exact_files"]) == (1, 2)
+    assert (counts["age_conflicts"], counts["corrupt"]) == (0, 1)

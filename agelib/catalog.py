@@ -114,7 +114,7 @@ def require_images(folder: Path | str, files: Sequence[str]) -> None:
         raise DataError(
             f"{len(missing)} of {len(files)} images are missing in {folder}: "
             f"{first_names(missing)}; unpack the archive again, or go on with those in "
-            "place, in a manifest of your own: agelib.prepare.prepare(..., own=True)"
+            "place, in a manifest of your own: `python -m agelib prepare DATASET --own`"
         )
 
 

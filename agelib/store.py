@@ -186,7 +186,7 @@ def build_store(
             raise DataError(
                 f"{len(changed)} of {len(files)} images in {folder} are not those of the "
                 f"manifest: {first_names(changed)}; unpack the archive again, or accept "
-                f"these in a manifest of your own: agelib.prepare.prepare({dataset!r}, own=True)"
+                f"these in a manifest of your own: `python -m agelib prepare {dataset} --own`"
             )
         writer.finish(catalog, dataset=dataset, licence=licence)
     return Path(path)

@@ -127,10 +127,10 @@ def test_images_that_differ_from_the_committed_manifest(place, faces):
     target = committed(place)
     first = manifests.read_manifest(target)["file"][0]
     (folder / first).write_bytes((folder / first).read_bytes() + b" ")
-    with pytest.raises(DataError, match=rf"1 of \d+ images.*not those.*{first}.*own=True"):
+    with pytest.raises(DataError, match=rf"1 of \d+ images.*not those.*{first}.*--own"):
         prepare.prepare("utkface", **SMALL)
     (folder / first).unlink()
-    with pytest.raises(DataError, match=rf"1 of \d+ images are missing.*{first}.*own=True"):
+    with pytest.raises(DataError, match=rf"1 of \d+ images are missing.*{first}.*--own"):
         prepare.prepare("utkface", **SMALL)
 
     made = prepare.prepare("utkface", own=True, **SMALL)

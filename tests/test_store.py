@@ -127,7 +127,7 @@ def test_changed_and_missing_images_are_refused(images, catalog, tmp_path):
     path = tmp_path / "s.h5"
     changed = catalog.copy()
     changed.loc[3, "md5"] = "0" * 32
-    with pytest.raises(DataError, match=rf"1 of {N} images .*{changed['file'][3]}.*own=True"):
+    with pytest.raises(DataError, match=rf"1 of {N} images .*{changed['file'][3]}.*--own"):
         build_store(changed, images, path, size=8, **MARKS)
     changed.loc[3, "file"] = "gone.jpg"
     with pytest.raises(DataError, match=rf"1 of {N} images are missing.*gone\.jpg"):

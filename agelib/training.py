@@ -16,6 +16,7 @@ from tqdm import tqdm
 from agelib import backend
 from agelib.backend import keras
 from agelib.checkpoints import Checkpoints, only_one
+from agelib.confusion import confusion_matrix
 from agelib.evaluation import evaluate
 from agelib.experiment import Experiment
 from agelib.files import DataError, atomic_path
@@ -219,6 +220,8 @@ def _train_locked(experiment, folder, store, catalog, split, manifest) -> Record
         name: {"value": row.value, "low": row.low, "high": row.high, "n": int(row.n)}
         for name, row in metrics.iterrows()
     }
+    if classes is not None:
+        summary["confusion_matrix"] = confusion_matrix(predictions, classes).tolist()
     with atomic_path(folder / "model.keras") as temporary:
         network.save(temporary)
     record = write_record(folder, summary, history, predictions)

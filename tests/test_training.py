@@ -72,6 +72,9 @@ def test_a_record_tells_the_run_and_the_saved_network_predicts_the_same(tmp_path
     best = record.history["val_accuracy"].idxmax()
     assert summary["best_epoch"] == best
     assert record.metrics.loc["accuracy", "n"] == 32
+    matrix = np.array(summary["confusion_matrix"])
+    assert matrix.sum() == 32 and matrix.shape == (7, 7)
+    assert matrix.trace() / 32 == pytest.approx(record.metrics.loc["accuracy", "value"])
     network = keras.saving.load_model(tmp_path / "model.keras")
     again = network.predict(data.store.read(data.split.test), verbose=0)
     stored = record.predictions[[f"p{k}" for k in range(7)]].to_numpy()

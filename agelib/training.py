@@ -22,7 +22,7 @@ from agelib.experiment import Experiment
 from agelib.files import DataError, atomic_path
 from agelib.labels import LabelScheme, get_scheme
 from agelib.models import build, with_augmentation
-from agelib.pipeline import Batches, Images, class_weights, epoch_order
+from agelib.pipeline import Batches, Images, class_weights, epoch_order, without_small_last
 from agelib.protocols import Split
 from agelib.records import PROBABILITY_DIGITS, Record, write_record
 from agelib.store import Store
@@ -113,6 +113,7 @@ def _run_epochs(
         for epoch in range(checkpoints.epoch, recipe.epochs):
             _reseed(network, experiment.state, epoch)
             order = epoch_order(len(training.rows), experiment.state, epoch)
+            order = without_small_last(order, recipe.batch_size)
             batches = Batches(
                 training.images, training.targets, batch_size=recipe.batch_size, order=order
             )

@@ -12,7 +12,7 @@ from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.labels import get_scheme
-from agelib.pipeline import Batches, Images, class_weights, epoch_order
+from agelib.pipeline import Batches, Images, class_weights, epoch_order, without_small_last
 from agelib.protocols import Split
 from agelib.records import load_record
 
@@ -196,6 +196,32 @@ def test_order_depends_on_state_and_epoch_alone():
     assert len(set(orders.values())) == 4
     assert all(sorted(order) == list(range(30)) for order in orders.values())
     assert orders[0, 1] == tuple(epoch_order(30, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "left"),
+    [
+        (6177, 32, 6176),
+        (65, 32, 64),
+        (79, 32, 64),
+        (80, 32, 80),
+        (64, 32, 64),
+        (5, 32, 5),
+        (0, 8, 0),
+    ],
+)
+def test_a_last_batch_of_less_than_half_is_left_out_of_an_epoch(n, batch, left):
+    order = np.arange(n)
+    assert without_small_last(order, batch).tolist() == list(range(left))
+
+
+def test_batches_follow_an_order_that_leaves_images_out(data):
+    images, targets = Images(data.store, np.arange(48)), np.arange(48)
+    order = without_small_last(epoch_order(48, state=0, epoch=0), 20)
+    batches = Batches(images, targets, batch_size=20, order=order)
+    assert len(batches) == 2
+    seen = np.concatenate([batches[i][1] for i in range(2)])
+    np.testing.assert_array_equal(seen, order)
 
 
 def test_class_weights_follow_p3():

@@ -198,7 +198,9 @@ def test_interrupting_stops_the_kernel_and_leaves_nothing(tmp_path):
     code = f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
     notebook = write_notebook(tmp_path, "01-a", f"{code}\ntime.sleep(100)")
     output = tmp_path / "out"
-    script = f"from agelib.batch import run_collection; run_collection([{str(notebook)!r}], "
+    # A shell without job control starts what it puts in the background with SIGINT ignored.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script += f"from agelib.batch import run_collection; run_collection([{str(notebook)!r}], "
     process = subprocess.Popen(
         [sys.executable, "-c", f"{script} output={str(output)!r})"],
         cwd=root(),

@@ -6,6 +6,7 @@ Everything in the collection runs on it without a download and without showing a
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from agelib.catalog import available_cores
 from agelib.datasets.sample_faces import draw_face
 from agelib.datasets.sample_sketch import SIZE
 from agelib.datasets.utkface import GENDERS, RACES
@@ -87,7 +89,9 @@ def write_sample(folder: Path | str, *, n: int = 2000, state: int = 0, faults: b
     _refuse_foreign(folder)
     with atomic_path(folder) as building:
         building.mkdir()
-        names = [_write_clean(building, state, index) for index in range(n)]
+        # Half of the drawing happens in Pillow, which frees the interpreter meanwhile.
+        with ThreadPoolExecutor(available_cores()) as pool:
+            names = list(pool.map(lambda index: _write_clean(building, state, index), range(n)))
         planted = _plant(building, names, state) if faults else {}
         contents = {"files": n + len(planted), "bytes": _bytes(building)}
         write_json(building / NOTE, recipe | contents | {"planted": planted})

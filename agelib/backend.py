@@ -58,6 +58,17 @@ def seed(state: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Build layers under a dtype policy, such as ``mixed_bfloat16``, inside the block only."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def jit_compile() -> bool | str:
     """Return Keras's ``jit_compile``: no XLA under TensorFlow on a CPU, else Keras's choice.
 

@@ -31,6 +31,7 @@ CONFUSION_METRICS = (
     "weighted_f1",
 )
 AGE_METRICS = ("mae", "median_error", "cs5", "rmse")
+GENDER_METRICS = ("gender_accuracy",)
 
 
 def weight_blocks(n: int, *, resamples: int, state: int) -> Iterator[np.ndarray]:
@@ -209,6 +210,23 @@ def age_score(errors: np.ndarray) -> Score:
         return np.stack([mae, np.mean(middle, axis=0), cs5, np.sqrt(square)])
 
     return score
+
+
+def share_score(hits: np.ndarray) -> Score:
+    """Build the score for the share of images that are hits.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n,)
+        Which images count.
+
+    Returns
+    -------
+    callable
+        Weights (n, b) to values (1, b).
+    """
+    counted = sparse.csr_array(hits[None].astype(np.float64))
+    return lambda weights: counted @ weights.astype(np.float64) / len(hits)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

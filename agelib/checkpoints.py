@@ -71,13 +71,19 @@ class Checkpoints:
         self.best_epoch = state["best_epoch"]
         return keras.saving.load_model(path)
 
-    def save(self, network: keras.Model, row: dict[str, Any], score: float) -> None:
-        """Note an epoch; ``score`` is better when larger, a later epoch must beat an earlier."""
-        self.history.append(row)
+    def keep_best(self, network: keras.Model, score: float) -> None:
+        """Keep the weights of the epoch that is being finished if its score is the best.
+
+        ``score`` is better when larger; a later epoch must beat an earlier one.
+        """
         if self.best is None or score > self.best:
-            self.best, self.best_epoch = score, self.epoch
-            with atomic_path(self.folder / f"best-{self.epoch}.weights.h5") as temporary:
+            self.best, self.best_epoch = score, self.epoch + 1
+            with atomic_path(self.folder / f"best-{self.best_epoch}.weights.h5") as temporary:
                 network.save_weights(temporary)
+
+    def save(self, network: keras.Model, row: dict[str, Any]) -> None:
+        """Note an epoch and keep the network as it is now, to go on from."""
+        self.history.append(row)
         with atomic_path(self.last(self.epoch)) as temporary:
             network.save(temporary)
         # Only this file makes the new checkpoints count: killed before, a run resumes one earlier.

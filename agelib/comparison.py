@@ -10,7 +10,11 @@ from agelib import paths
 from agelib.evaluation import paired_difference, pooled
 from agelib.records import Record
 
-_ENDS = {"accuracy": ("low", "high"), "mae": ("mae_low", "mae_high")}
+_ENDS = {
+    "accuracy": ("low", "high"),
+    "mae": ("mae_low", "mae_high"),
+    "gender_accuracy": ("gender_low", "gender_high"),
+}
 
 
 def reported(chapter: str | None = None) -> pd.DataFrame:
@@ -42,7 +46,7 @@ def reported_and_ours(
         From :func:`agelib.results.summarise`, of one data set.
     told : DataFrame
         From :func:`reported`.
-    metric : {'accuracy', 'mae'}
+    metric : {'accuracy', 'mae', 'gender_accuracy'}
         What is compared.
 
     Returns

@@ -4,7 +4,8 @@ Every function takes the predictions of a test part: one row per image with ``fi
 
 - classification: ``true``, ``predicted`` (classes 0..k-1), probabilities ``p0`` .. ``p{k-1}``,
   and where the classes stand for years also ``age`` and ``expected_age``;
-- regression: ``age`` and ``predicted`` in years.
+- regression: ``age`` and ``predicted`` in years;
+- and where gender is estimated too, ``female`` (0 or 1, as annotated) and ``p_female``.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import pandas as pd
 from agelib.bootstrap import (
     AGE_METRICS,
     CONFUSION_METRICS,
+    GENDER_METRICS,
     Score,
     age_score,
     auc_score,
     bootstrap,
     confusion_score,
     log_loss_score,
+    share_score,
 )
 from agelib.files import DataError
 
-METRICS = (*CONFUSION_METRICS, "roc_auc", "log_loss", *AGE_METRICS)
+METRICS = (*CONFUSION_METRICS, "roc_auc", "log_loss", *AGE_METRICS, *GENDER_METRICS)
 KINDS = ("classification", "regression")
 
 # Rounding 101 probabilities to five decimals moves a sum by 5e-4 at most.
@@ -228,6 +231,9 @@ def _scores(
     if estimate:
         errors = np.abs(frame[estimate].to_numpy() - frame["age"].to_numpy())
         builders[AGE_METRICS] = lambda: age_score(errors)
+    if "p_female" in frame.columns:
+        right = (frame["p_female"] > 0.5).to_numpy() == frame["female"].to_numpy(bool)
+        builders[GENDER_METRICS] = lambda: share_score(right)
     known = [name for names in builders for name in names]
     for metric in metrics or ():
         if metric not in known:
@@ -272,6 +278,12 @@ def _checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> 
         years = _numbers(frame, name)
         _refuse(frame, name, ~np.isfinite(years), "is no number of years", "drop the image")
         frame[name] = years
+    if "p_female" in frame.columns:
+        for name in ("female", "p_female"):
+            share = _numbers(frame, name)
+            bad = ~((share >= 0) & (share <= 1))
+            _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
+            frame[name] = share
     if kind == "classification":
         _check_classes(frame, n_classes)
     # Sorted, the resamples are the same images whatever the order of the rows was.

@@ -13,7 +13,9 @@ from agelib.files import sha256_text
 
 
 def _freeze(value: Mapping[str, Any] | tuple) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(dict(value).items()))
+    # Lists become tuples, so that a description is hashable.
+    entries = dict(value).items()
+    return tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in entries))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,15 @@ class Recipe:
     optimizer : {'rmsprop', 'adam', 'adamw', 'sgd'}
         Keras optimizer.
     learning_rate : float
-        Constant learning rate.
+        Learning rate; the highest one of a schedule.
     optimizer_options : mapping
         Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``.
+    schedule : {'constant', 'steps', 'cosine'}
+        How the learning rate changes, see :func:`agelib.optimizers.make_optimizer`.
+    ema : float, optional
+        Momentum of a moving average of the weights, which is what validation and test see.
+    mixup : float
+        Parameter of the Beta distribution of mixup (Zhang et al. 2018); 0: none.
     class_weights : bool
         Weight classes by ``n_largest / n_class`` (P3).
     augmentation : tuple of str
@@ -43,6 +51,9 @@ class Recipe:
     optimizer: str = "rmsprop"
     learning_rate: float = 1e-3
     optimizer_options: Mapping[str, Any] | tuple = ()
+    schedule: str = "constant"
+    ema: float | None = None
+    mixup: float = 0.0
     class_weights: bool = False
     augmentation: tuple[str, ...] = ()
     precision: str = "float32"
@@ -56,6 +67,10 @@ class Recipe:
                 raise ValueError(f"recipe: {name} is {value!r}; give a whole number from 1 up")
         if not self.learning_rate > 0:
             raise ValueError(f"recipe: learning_rate is {self.learning_rate!r}; it must be above 0")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"recipe: ema is {self.ema!r}; give a momentum between 0 and 1")
+        if self.mixup < 0:
+            raise ValueError(f"recipe: mixup is {self.mixup!r}; it must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +89,12 @@ class Experiment:
         Arguments of the architecture's builder.
     labels : str
         Label scheme, see :func:`agelib.labels.get_scheme`.
+    head : str
+        Key of :data:`agelib.heads.HEADS`; empty: soft-max for classes, L1 for years.
+    head_options : mapping
+        Arguments of the head.
+    gender : float
+        Weight of the loss of a gender output beside the age; 0: no such output.
     dataset, protocol : str
         Data set and the published split of it.
     fold : int, optional
@@ -88,6 +109,9 @@ class Experiment:
         Key of :data:`agelib.preprocessing.PREPROCESSING`.
     recipe : Recipe
         How it is trained.
+    init : Experiment, optional
+        Another experiment whose trained weights are the initial ones, layer by layer wherever
+        name and shapes agree: a trunk trained before, or the first of two phases.
     reduction : mapping
         What was made smaller than the description's full size: name to full value.
     """
@@ -101,6 +125,10 @@ class Experiment:
     protocol: str
     recipe: Recipe
     options: Mapping[str, Any] | tuple = ()
+    head: str = ""
+    head_options: Mapping[str, Any] | tuple = ()
+    gender: float = 0.0
+    init: Experiment | None = None
     fold: int | None = None
     state: int = 0
     image_size: int = 32
@@ -109,8 +137,8 @@ class Experiment:
     reduction: Mapping[str, Any] | tuple = field(default=())
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _freeze(self.options))
-        object.__setattr__(self, "reduction", _freeze(self.reduction))
+        for name in ("options", "head_options", "reduction"):
+            object.__setattr__(self, name, _freeze(getattr(self, name)))
         if not re.fullmatch(r"[A-Z]?\d+\.\d+[a-z]?", self.number):
             raise ValueError(f"experiment number {self.number!r}; write it like '1.0' or '1.1'")
 
@@ -150,13 +178,17 @@ class Experiment:
         return dataclasses.replace(self, number=number, name=name, **changes)
 
     def on(self, protocol: str, *, fold: int | None = None, state: int | None = None) -> Experiment:
-        """Return the same network and training on another split or from another random state."""
+        """Return the same network and training on another split or from another random state.
+
+        What it starts from moves along: a trunk that has seen the test images would be a leak.
+        """
         state = self.state if state is None else state
-        return dataclasses.replace(self, protocol=protocol, fold=fold, state=state)
+        init = self.init and self.init.on(protocol, fold=fold, state=state)
+        return dataclasses.replace(self, protocol=protocol, fold=fold, state=state, init=init)
 
     def over_states(self, n: int) -> list[Experiment]:
         """Return the experiment once per random state ``0 … n-1``."""
-        return [dataclasses.replace(self, state=state) for state in range(n)]
+        return [self.on(self.protocol, fold=self.fold, state=state) for state in range(n)]
 
     def over_folds(self, protocol: str, n: int = 5) -> list[Experiment]:
         """Return the experiment once per fold ``0 … n-1`` of ``protocol``."""
@@ -168,7 +200,8 @@ class Experiment:
         Parameters
         ----------
         epochs, image_size : int, optional
-            Sizes to use; None, or a size that is not smaller, changes nothing.
+            Sizes to use, also for what it starts from; None, or a size that is not smaller,
+            changes nothing.
         """
         recipe, size, reduction = self.recipe, self.image_size, dict(self.reduction)
         if epochs is not None and epochs < recipe.epochs:
@@ -177,7 +210,19 @@ class Experiment:
         if image_size is not None and image_size < size:
             reduction.setdefault("image_size", size)
             size = image_size
-        return dataclasses.replace(self, recipe=recipe, image_size=size, reduction=reduction)
+        init = self.init and self.init.reduced(epochs=epochs, image_size=image_size)
+        return dataclasses.replace(
+            self, recipe=recipe, image_size=size, reduction=reduction, init=init
+        )
+
+    def full_size(self) -> Experiment:
+        """Return the experiment as it was before anything was made smaller."""
+        full, changes = dict(self.reduction), {"reduction": ()}
+        if "epochs" in full:
+            changes["recipe"] = dataclasses.replace(self.recipe, epochs=full["epochs"])
+        if "image_size" in full:
+            changes["image_size"] = full["image_size"]
+        return dataclasses.replace(self, init=self.init and self.init.full_size(), **changes)
 
     @property
     def slug(self) -> str:
@@ -192,9 +237,27 @@ class Experiment:
     def describe(self) -> dict[str, Any]:
         """Return the description as plain values that go into JSON and come back equal."""
         values = dataclasses.asdict(self)
-        values["options"], values["reduction"] = dict(self.options), dict(self.reduction)
+        for name in ("options", "head_options", "reduction"):
+            values[name] = dict(getattr(self, name))
         values["recipe"]["optimizer_options"] = dict(self.recipe.optimizer_options)
+        values["init"] = self.init and self.init.describe()
         return json.loads(json.dumps(values))
+
+    @classmethod
+    def from_description(cls, values: Mapping[str, Any]) -> Experiment:
+        """Return the experiment that `describe` described; what an older one lacks is default.
+
+        Raises
+        ------
+        ValueError
+            If the description names a field that there is not.
+        """
+        recipe, init = values["recipe"], values.get("init")
+        try:
+            nested = {"recipe": Recipe(**recipe), "init": init and cls.from_description(init)}
+            return cls(**{**values, **nested})
+        except TypeError as error:
+            raise ValueError(f"not a description of an experiment: {error}") from error
 
     @property
     def fingerprint(self) -> str:
@@ -202,6 +265,7 @@ class Experiment:
         values = self.describe()
         for key in ("number", "name", "chapter", "reduction"):
             values.pop(key)
+        values["init"] = self.init and self.init.fingerprint
         return sha256_text(json.dumps(values, sort_keys=True))[:16]
 
 

@@ -21,6 +21,8 @@ from agelib.store import Store
 if TYPE_CHECKING:
     import keras
 
+    from agelib.training import AfterEpoch
+
 
 def start(
     dataset: str = "utkface",
@@ -110,21 +112,59 @@ class Lab:
     def record(self, experiment: Experiment) -> Record:
         """Return the experiment's record, trained now if there is none or ``retrain`` is set.
 
+        Of a reduced experiment the full-size record is returned where there is one.
+
         Raises
         ------
         DataError
             If the record in the experiment's place came from another description or split, or if
-            it must be trained and the images are missing.
+            it must be trained and the images or pretrained weights are missing.
         """
-        experiment = experiment.reduced(epochs=self.epochs)
+        return self.train(self._chosen(experiment))
+
+    def train(self, experiment: Experiment, *, after_epoch: AfterEpoch | None = None) -> Record:
+        """Return the record of this very experiment, trained now if it is wanted.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            Taken as it is.
+        after_epoch : callable, optional
+            See :func:`agelib.training.train`.
+        """
         folder = self.folder(experiment)
         if not self._wanted(folder / "record.json"):
             return self._checked(load_record(folder), experiment)
-        return self._train(experiment, folder)
+        return self._train(experiment, folder, after_epoch)
 
     def records(self, experiments: Iterable[Experiment]) -> list[Record]:
         """Return the records of several experiments in their order."""
         return [self.record(experiment) for experiment in experiments]
+
+    def planned(self, name: str, experiments: Iterable[Experiment]) -> list[Record]:
+        """Return the records that there are of experiments that need more than is here.
+
+        Nothing is trained. The experiments are noted in ``<name>-planned.json`` beside the
+        chapter's records, from where ``python -m agelib train --pending`` takes them.
+
+        Parameters
+        ----------
+        name : str
+            What distinguishes this note from others of the chapter.
+        experiments : iterable of Experiment
+            Of one chapter, at full size.
+        """
+        experiments = list(experiments)
+        path = self.folder(experiments[0]).parent / f"{name}-planned.json"
+        wanted = {"planned": [experiment.describe() for experiment in experiments]}
+        if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != wanted:
+            write_json(path, wanted)
+        folders = [(self.folder(experiment), experiment) for experiment in experiments]
+        return [
+            self._checked(load_record(folder), experiment)
+            for folder, experiment in folders
+            if (folder / "record.json").exists()
+        ]
 
     def facts(
         self, chapter: str, name: str, compute: Callable[[], dict[str, Any]]
@@ -173,6 +213,8 @@ class Lab:
         DataError
             If its weights are not kept beside the record.
         """
+        # The architectures' own layers must be known before a network with them is loaded.
+        import agelib.models  # noqa: F401
         from agelib.backend import keras
 
         record = self.record(experiment)
@@ -187,8 +229,16 @@ class Lab:
     def _wanted(self, path: Path) -> bool:
         return not path.exists() or (self.retrain and path not in self._made)
 
+    def _chosen(self, experiment: Experiment) -> Experiment:
+        if self.epochs is None and experiment.reduction and not self.retrain:
+            full = experiment.full_size()
+            if (self.folder(full) / "record.json").exists():
+                return full
+        return experiment.reduced(epochs=self.epochs)
+
     def _checked(self, record: Record, experiment: Experiment) -> Record:
-        changed = list(differences(record.experiment, experiment.describe()))
+        found = Experiment.from_description(record.experiment).describe()
+        changed = list(differences(found, experiment.describe()))
         split = self.split(experiment.protocol, experiment.fold)
         if record.summary["split"]["fingerprint"] != split.fingerprint:
             changed.append(f"the images in protocol {experiment.protocol}")
@@ -200,7 +250,9 @@ class Lab:
             )
         return record
 
-    def _train(self, experiment: Experiment, folder: Path) -> Record:
+    def _train(
+        self, experiment: Experiment, folder: Path, after_epoch: AfterEpoch | None
+    ) -> Record:
         # Imported here: a reader of records needs no backend, and its import takes seconds.
         from agelib.training import train
 
@@ -211,6 +263,18 @@ class Lab:
             catalog=self.catalog,
             split=self.split(experiment.protocol, experiment.fold),
             manifest=self.manifest,
+            init=self._weights(experiment.init),
+            after_epoch=after_epoch,
         )
         self._made.add(folder / "record.json")
         return record
+
+    def _weights(self, experiment: Experiment | None) -> Path | None:
+        """Return the network file of an experiment, trained now where only its record is here."""
+        if experiment is None:
+            return None
+        folder = self.folder(experiment)
+        record = self.train(experiment)
+        if not (folder / "model.keras").exists():
+            record = self._train(experiment, folder, None)
+        return record.folder / "model.keras"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +69,9 @@ def without_small_last(order: np.ndarray, batch_size: int) -> np.ndarray:
     return order[: len(order) - rest] if 2 * rest < batch_size < len(order) else order
 
 
+Targets = np.ndarray | dict[str, np.ndarray]
+
+
 class Batches(keras.utils.PyDataset):
     """One pass over images and their targets, for ``fit``, ``evaluate`` and ``predict``.
 
@@ -74,35 +79,58 @@ class Batches(keras.utils.PyDataset):
     ----------
     images : Images
         Where pixels come from.
-    targets : ndarray of shape (n,), optional
-        Class numbers or years; left out for prediction.
+    targets : ndarray of shape (n, ...), or dict of them by output, optional
+        What the loss compares outputs with; left out for prediction.
     batch_size : int
         Images per batch; the last batch may be smaller.
     order : ndarray of int, optional
         Which images, in which order; all as they are when None.
+    mixup : float
+        Parameter of the Beta distribution from which each pair's share is drawn (Zhang et al.
+        2018); 0: images as they are. Targets must then be numbers that can be mixed.
+    state : sequence of int
+        Random state of mixup, e.g. that of the experiment and the epoch.
     """
 
     def __init__(
         self,
         images: Images,
-        targets: np.ndarray | None = None,
+        targets: Targets | None = None,
         *,
         batch_size: int,
         order: np.ndarray | None = None,
+        mixup: float = 0.0,
+        state: Sequence[int] = (0,),
     ) -> None:
         super().__init__()
         self.images, self.targets, self.batch_size, self.order = images, targets, batch_size, order
+        self.mixup, self.state = mixup, tuple(state)
 
     def __len__(self) -> int:
         n = len(self.images) if self.order is None else len(self.order)
         return math.ceil(n / self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Return batch ``index``: pixels, and targets where there are any."""
         window = slice(index * self.batch_size, (index + 1) * self.batch_size)
         positions = window if self.order is None else self.order[window]
         pixels = self.images.take(positions)
-        return (pixels,) if self.targets is None else (pixels, self.targets[positions])
+        if self.targets is None:
+            return (pixels,)
+        targets = keras.tree.map_structure(lambda values: values[positions], self.targets)
+        if not self.mixup:
+            return pixels, targets
+        random = np.random.default_rng([*self.state, index])
+        share = random.beta(self.mixup, self.mixup, len(pixels)).astype("float32")
+        other = random.permutation(len(pixels))
+        return keras.tree.map_structure(
+            lambda values: _mixed(values, other, share), (pixels, targets)
+        )
+
+
+def _mixed(values: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return share * values + (1 - share) * values[other]
 
 
 def class_weights(targets: np.ndarray, n_classes: int) -> dict[int, float]:

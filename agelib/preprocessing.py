@@ -36,9 +36,14 @@ def _standardize(x, images):
     )(x)
 
 
+def _minus_one_to_one(x, images):
+    return keras.layers.Rescaling(1 / 127.5, offset=-1, name="minus_one_to_one")(x)
+
+
 PREPROCESSING: dict[str, Callable] = {
     "scale": _scale,  # to 0..1, as P1, P3 and P5
     "caffe": _caffe,  # BGR minus the ImageNet mean, as P2
+    "minus-one-to-one": _minus_one_to_one,  # what Inception, ResNet V2 and MobileNet learnt with
     "standardize": _standardize,  # zero mean and unit variance per channel of the training part
 }
 
@@ -46,7 +51,13 @@ AUGMENTATIONS: dict[str, Callable[[], keras.layers.Layer]] = {
     "flip": lambda: keras.layers.RandomFlip("horizontal", name="flip"),
     "shift": lambda: keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest", name="shift"),
     "rotate": lambda: keras.layers.RandomRotation(20 / 360, fill_mode="nearest", name="rotate"),
+    "zoom": lambda: keras.layers.RandomZoom((-0.15, 0.05), fill_mode="nearest", name="zoom"),
     "brightness": lambda: keras.layers.RandomBrightness(0.2, name="brightness"),
+    "contrast": lambda: keras.layers.RandomContrast(0.2, value_range=(0, 255), name="contrast"),
+    # Half of the images lose a rectangle of 2 to 33 % of their area (Zhong et al. 2020).
+    "erase": lambda: keras.layers.RandomErasing(
+        (0.5, 0.5), scale=(0.02, 0.33), value_range=(0, 255), name="erase"
+    ),
 }
 
 

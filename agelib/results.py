@@ -22,9 +22,13 @@ from agelib.records import find_records, load_record
 
 _SHOWN = ("accuracy", "one_off_accuracy", "macro_f1", "roc_auc")
 _SHOWN_AGE = ("mae", "median_error", "cs5", "rmse")
+_SHOWN_GENDER = ("gender_accuracy",)
+# The metrics with an interval in the tables, and what stands before its ends.
+_ENDS = {"accuracy": "", "mae": "mae_", "gender_accuracy": "gender_"}
 _SCORES = [
     *("accuracy", "low", "high", "one_off_accuracy", "macro_f1", "roc_auc"),
-    *("mae", "mae_low", "mae_high", "median_error", "cs5", "rmse", "n"),
+    *("mae", "mae_low", "mae_high", "median_error", "cs5", "rmse"),
+    *("gender_accuracy", "gender_low", "gender_high", "n"),
 ]
 RESULT_COLUMNS = [
     *("chapter", "number", "name", "dataset", "protocol", "fold", "state", "labels"),
@@ -68,7 +72,8 @@ def results_table(folder: Path | str | None = None) -> pd.DataFrame:
     DataFrame
         Columns ``RESULT_COLUMNS``, sorted by chapter, number, data set, protocol, fold and
         state. ``low`` and ``high`` bound the accuracy, ``mae_low`` and ``mae_high`` the mean
-        absolute error (95 % intervals); ``n`` counts test images, ``seconds`` is training
+        absolute error, ``gender_low`` and ``gender_high`` the gender accuracy (95 %
+        intervals); ``n`` counts test images, ``seconds`` is training
         time. ``reduced`` says what was made smaller than full size and is "" otherwise.
         ``attrs["problems"]`` lists the records that could not be read.
 
@@ -244,8 +249,9 @@ def _row(summary: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, An
 
 
 def _scores(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    row = {name: metrics[name]["value"] for name in (*_SHOWN, *_SHOWN_AGE) if name in metrics}
-    for metric, prefix in (("accuracy", ""), ("mae", "mae_")):
+    shown = (*_SHOWN, *_SHOWN_AGE, *_SHOWN_GENDER)
+    row = {name: metrics[name]["value"] for name in shown if name in metrics}
+    for metric, prefix in _ENDS.items():
         if metric in metrics:
             row |= {f"{prefix}{end}": metrics[metric][end] for end in ("low", "high")}
     return row | {"n": max((entry["n"] for entry in metrics.values()), default=None)}
@@ -267,6 +273,7 @@ def _summary_row(members: list[_Read], *, resamples: int, state: int) -> dict[st
         kind = "classification" if "true" in predictions.columns else "regression"
         metrics = _SHOWN if kind == "classification" else ()
         metrics += _SHOWN_AGE if kind == "regression" or "expected_age" in predictions else ()
+        metrics += _SHOWN_GENDER if "p_female" in predictions else ()
         table = evaluate(predictions, kind=kind, resamples=resamples, state=state, metrics=metrics)
         summary |= _scores(table.to_dict("index"))
         summary["seconds"] = sum(record.row["seconds"] for record in chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,70 +20,48 @@ from agelib.confusion import confusion_matrix
 from agelib.evaluation import evaluate
 from agelib.experiment import Experiment
 from agelib.files import DataError, atomic_path
-from agelib.labels import LabelScheme, get_scheme
-from agelib.models import build, with_augmentation
-from agelib.pipeline import Batches, Images, class_weights, epoch_order, without_small_last
+from agelib.frozen import Frozen, cacheable
+from agelib.heads import Head
+from agelib.models import build, head_of, with_augmentation
+from agelib.optimizers import make_optimizer
+from agelib.parts import PREDICTION_BATCH, Part, make_part, predict
+from agelib.pipeline import Batches, class_weights, epoch_order, without_small_last
 from agelib.protocols import Split
-from agelib.records import PROBABILITY_DIGITS, Record, write_record
+from agelib.records import Record, write_record
 from agelib.store import Store
 
-PREDICTION_BATCH = 256
-OPTIMIZERS = {
-    "rmsprop": keras.optimizers.RMSprop,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "sgd": keras.optimizers.SGD,
-}
+# Told the number of an epoch and its score on validation; True ends training with that epoch.
+AfterEpoch = Callable[[int, float], bool]
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of a split as the network sees it: rows, images, targets."""
+def compile_network(
+    network: keras.Model, experiment: Experiment, head: Head, n_training: int
+) -> None:
+    """Compile the network with the recipe's optimizer and the head's loss.
 
-    rows: np.ndarray
-    images: Images
-    targets: np.ndarray
-
-
-def make_part(store: Store, catalog: pd.DataFrame, rows: np.ndarray, scheme: LabelScheme) -> Part:
-    """Return the rows whose age the label scheme takes, with their images and targets.
-
-    Raises
-    ------
-    DataError
-        If the scheme takes none of the rows.
+    Parameters
+    ----------
+    network : keras.Model
+        From `agelib.models.build`, or what is trained of it.
+    experiment : Experiment
+        Recipe and weight of the gender loss.
+    head : Head
+        Loss and metrics.
+    n_training : int
+        Images of the training part, which the schedule of the learning rate needs.
     """
-    rows = np.asarray(rows)
-    ages = catalog["age"].to_numpy(dtype="float64", na_value=np.nan)[rows]
-    if scheme.kind == "regression":
-        taken = ~np.isnan(ages)
-        targets = ages.astype("float32")
-    else:
-        targets = scheme.encode(catalog["age"].iloc[rows])
-        taken = targets >= 0
-    if not taken.any():
-        raise DataError(
-            f"label scheme {scheme.name!r} takes none of the {len(rows)} images of a part; "
-            "choose another scheme or out-of-range rule"
-        )
-    return Part(rows[taken], Images(store, rows[taken]), targets[taken])
-
-
-def compile_network(network: keras.Model, experiment: Experiment, scheme: LabelScheme) -> None:
-    """Compile the network with the recipe's optimizer and the label scheme's loss."""
     recipe = experiment.recipe
-    if recipe.optimizer not in OPTIMIZERS:
-        known = ", ".join(OPTIMIZERS)
-        raise ValueError(f"optimizer {recipe.optimizer!r} is unknown; choose from {known}")
-    optimizer = OPTIMIZERS[recipe.optimizer](
-        learning_rate=recipe.learning_rate, **dict(recipe.optimizer_options)
-    )
-    regression = scheme.kind == "regression"
+    whole = without_small_last(np.arange(n_training), recipe.batch_size)
+    steps = recipe.epochs * -(-len(whole) // recipe.batch_size)
+    losses: dict[str, Any] = {"loss": head.loss(), "metrics": head.metrics()}
+    if experiment.gender:
+        losses = {
+            "loss": {"age": head.loss(), "gender": head.gender_loss()},
+            "loss_weights": {"age": 1.0, "gender": experiment.gender},
+            "metrics": {"age": head.metrics(), "gender": ["accuracy"]},
+        }
     network.compile(
-        optimizer=optimizer,
-        loss="mae" if regression else "sparse_categorical_crossentropy",
-        metrics=["mae"] if regression else ["accuracy"],
-        jit_compile=backend.jit_compile(),
+        optimizer=make_optimizer(recipe, steps), jit_compile=backend.jit_compile(), **losses
     )
 
 
@@ -96,14 +74,30 @@ def _reseed(network: keras.Model, state: int, epoch: int) -> None:
             variable.assign(words.astype(variable.dtype))
 
 
+class _RawWeights(keras.callbacks.Callback):
+    """Keeps the weights of an epoch's end, before `fit` puts their moving average in place."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.values = [np.array(v) for v in self.model.trainable_variables]
+
+    def put_back(self) -> None:
+        for variable, value in zip(self.model.trainable_variables, self.values, strict=True):
+            variable.assign(value)
+
+
 def _run_epochs(
-    experiment: Experiment, checkpoints: Checkpoints, network: keras.Model, parts: dict[str, Part]
-) -> None:
-    recipe, training, validation = experiment.recipe, parts["training"], parts["validation"]
-    regression = get_scheme(experiment.labels).kind == "regression"
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    network: keras.Model,
+    parts: dict[str, Part],
+    after_epoch: AfterEpoch | None,
+) -> bool:
+    """Train; return whether ``after_epoch`` ended it."""
+    recipe, head = experiment.recipe, head_of(experiment)
+    training, validation = parts["training"], parts["validation"]
     weights = None
-    if recipe.class_weights and not regression:
-        weights = class_weights(training.targets, get_scheme(experiment.labels).n_classes)
+    if recipe.class_weights:
+        weights = class_weights(training.labels, head.scheme.n_classes)
     held_out = Batches(validation.images, validation.targets, batch_size=PREDICTION_BATCH)
     bar = tqdm(
         total=recipe.epochs, initial=checkpoints.epoch, desc=experiment.slug, unit="epoch",
@@ -115,46 +109,73 @@ def _run_epochs(
             order = epoch_order(len(training.rows), experiment.state, epoch)
             order = without_small_last(order, recipe.batch_size)
             batches = Batches(
-                training.images, training.targets, batch_size=recipe.batch_size, order=order
-            )
+                training.images, training.targets, batch_size=recipe.batch_size, order=order,
+                mixup=recipe.mixup, state=(experiment.state, epoch),
+            )  # fmt: skip
+            raw = _RawWeights() if recipe.ema else None
             start = time.perf_counter()
-            fit = network.fit(batches, verbose=0, shuffle=False, class_weight=weights)
+            fit = network.fit(
+                batches, verbose=0, shuffle=False, class_weight=weights,
+                callbacks=[raw] if raw else None,
+            )  # fmt: skip
             seconds = time.perf_counter() - start
             scores = network.evaluate(held_out, verbose=0, return_dict=True)
-            row = {key: float(values[-1]) for key, values in fit.history.items()}
-            row |= {f"val_{key}": float(value) for key, value in scores.items()}
+            row = {_short(key): float(values[-1]) for key, values in fit.history.items()}
+            row |= {f"val_{_short(key)}": float(value) for key, value in scores.items()}
             if not np.isfinite(row["loss"]):
                 raise DataError(
                     f"{experiment.slug}: the loss is {row['loss']} in epoch {epoch + 1}; "
                     "lower the learning rate"
                 )
-            score = -row["val_mae"] if regression else row["val_accuracy"]
-            checkpoints.save(network, row | {"seconds": seconds}, score)
+            score = row[f"val_{head.monitor}"] * (1 if head.larger_is_better else -1)
+            checkpoints.keep_best(network, score)
+            if raw:
+                raw.put_back()
+            checkpoints.save(network, row | {"seconds": seconds})
             bar.update()
+            if after_epoch and after_epoch(checkpoints.epoch, score):
+                return True
+    return False
 
 
-def predict(
-    network: keras.Model, part: Part, catalog: pd.DataFrame, scheme: LabelScheme
-) -> pd.DataFrame:
-    """Return the network's predictions for a part, one row per image.
+def _short(key: str) -> str:
+    # Of two outputs the age's metrics are called as if it were alone.
+    return key.removeprefix("age_") if key in ("age_mae", "age_accuracy") else key
+
+
+def take_over(network: keras.Model, donor: keras.Model) -> list[str]:
+    """Give a network the weights of another wherever a layer has the same name and shapes.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Gets weights; nested networks count as one layer.
+    donor : keras.Model
+        Gives them.
 
     Returns
     -------
-    DataFrame
-        ``file``, ``age``, then ``true``, ``predicted``, ``p0 …`` for a classification (with
-        ``expected_age`` for one class a year), or ``predicted`` in years for a regression.
+    list of str
+        Names of the layers that were filled.
+
+    Raises
+    ------
+    DataError
+        If no layer fits.
     """
-    batches = Batches(part.images, batch_size=PREDICTION_BATCH)
-    outputs = np.asarray(network.predict(batches, verbose=0), dtype="float64")
-    table = catalog.iloc[part.rows][["file", "age"]].reset_index(drop=True)
-    if scheme.kind == "regression":
-        return table.assign(predicted=outputs[:, 0].round(3))
-    table = table.assign(true=part.targets, predicted=outputs.argmax(1))
-    if scheme.name == "per-year-101":
-        table["expected_age"] = (outputs @ np.arange(outputs.shape[1])).round(3)
-    columns = [f"p{k}" for k in range(outputs.shape[1])]
-    probabilities = pd.DataFrame(outputs.round(PROBABILITY_DIGITS), columns=columns)
-    return pd.concat([table, probabilities], axis=1)
+    given = {layer.name: layer.get_weights() for layer in donor.layers}
+    filled = []
+    for layer in network.layers:
+        weights, offered = layer.get_weights(), given.get(layer.name, [])
+        if weights and [w.shape for w in weights] == [w.shape for w in offered]:
+            layer.set_weights(offered)
+            filled.append(layer.name)
+    if not filled:
+        raise DataError(
+            f"network {network.name!r} has no layer in common with {donor.name!r}, from whose "
+            "weights it should start; choose another experiment for init"
+        )
+    return filled
 
 
 def train(
@@ -165,6 +186,8 @@ def train(
     catalog: pd.DataFrame,
     split: Split,
     manifest: str,
+    init: Path | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> Record:
     """Train the experiment and write its record; an interrupted run goes on where it stopped.
 
@@ -178,6 +201,11 @@ def train(
         Images, labels and parts.
     manifest : str
         Fingerprint of the manifest, kept in the record.
+    init : Path, optional
+        Network file of the experiment whose weights are the initial ones.
+    after_epoch : callable, optional
+        Called with the number of epochs so far and the score on validation (larger is better).
+        True ends training there, and the record says so; an exception leaves the checkpoint.
 
     Raises
     ------
@@ -186,48 +214,77 @@ def train(
     """
     with only_one(folder, experiment.slug):
         try:
-            return _train_locked(experiment, folder, store, catalog, split, manifest)
+            run = _Run(experiment, folder, store, catalog, split, init)
+            ended = _run_epochs(experiment, run.checkpoints, run.trained, run.parts, after_epoch)
+            return run.conclude(manifest, pruned=ended)
         finally:
             keras.backend.clear_session()
 
 
-def _train_locked(experiment, folder, store, catalog, split, manifest) -> Record:
-    scheme = get_scheme(experiment.labels)
-    parts = {
-        name: make_part(store, catalog, getattr(split, name), scheme)
-        for name in ("training", "validation", "test")
-    }
-    keras.config.set_dtype_policy(experiment.recipe.precision)
-    backend.seed(experiment.state)
-    checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
-    network = checkpoints.restore()
-    if network is None:
-        measured = parts["training"].images.take(slice(0, 2000))
-        bare = build(experiment, images=measured)
-        network = with_augmentation(bare, experiment.recipe.augmentation)
-        compile_network(network, experiment, scheme)
-    _run_epochs(experiment, checkpoints, network, parts)
-    checkpoints.load_best(network)
-    if experiment.recipe.augmentation:
-        network = network.layers[-1]
-    predictions = predict(network, parts["test"], catalog, scheme)
-    history = pd.DataFrame(checkpoints.history).rename_axis("epoch")
-    history.index += 1
-    summary = _summary(experiment, network, parts, history, checkpoints.best_epoch)
-    summary["split"] |= {"fingerprint": split.fingerprint, "manifest": manifest}
-    classes = None if scheme.kind == "regression" else scheme.n_classes
-    metrics = evaluate(predictions, kind=scheme.kind, n_classes=classes)
-    summary["metrics"] = {
-        name: {"value": row.value, "low": row.low, "high": row.high, "n": int(row.n)}
-        for name, row in metrics.iterrows()
-    }
-    if classes is not None:
-        summary["confusion_matrix"] = confusion_matrix(predictions, classes).tolist()
-    with atomic_path(folder / "model.keras") as temporary:
-        network.save(temporary)
-    record = write_record(folder, summary, history, predictions)
-    checkpoints.clear()
-    return record
+class _Run:
+    """A training run: its parts, its network, and what of the network is trained."""
+
+    def __init__(self, experiment, folder, store, catalog, split, init) -> None:
+        self.experiment, self.folder, self.catalog, self.split = experiment, folder, catalog, split
+        backend.seed(experiment.state)
+        head = head_of(experiment)
+        gender = experiment.gender > 0
+        self.parts = {
+            name: make_part(store, catalog, rows, head, gender=gender)
+            for name, rows in split.parts().items()
+        }
+        measured = self.parts["training"].images.take(slice(0, 2000))
+        self.network = build(experiment, images=measured)
+        if init is not None:
+            take_over(self.network, keras.saving.load_model(init, compile=False))
+        self.frozen = None
+        if cacheable(self.network, experiment):
+            self.frozen = Frozen(self.network)
+            self.parts = {name: self.frozen.cached(part) for name, part in self.parts.items()}
+        self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
+        self.trained = self.checkpoints.restore()
+        if self.trained is None:
+            self.trained = (
+                self.frozen.rest
+                if self.frozen
+                else with_augmentation(self.network, experiment.recipe.augmentation)
+            )
+            compile_network(self.trained, experiment, head, len(self.parts["training"].rows))
+
+    def conclude(self, manifest: str, *, pruned: bool) -> Record:
+        """Write record and network of the best epoch, and remove the checkpoints."""
+        experiment, checkpoints = self.experiment, self.checkpoints
+        checkpoints.load_best(self.trained)
+        test = self.trained
+        if self.frozen:
+            self.frozen.rest.set_weights(self.trained.get_weights())
+        elif experiment.recipe.augmentation:
+            test = self.trained.layers[-1]
+            self.network.set_weights(test.get_weights())
+        elif self.trained is not self.network:
+            self.network.set_weights(self.trained.get_weights())
+        head = head_of(experiment)
+        predictions = predict(test, self.parts["test"], self.catalog, head)
+        history = pd.DataFrame(checkpoints.history).rename_axis("epoch")
+        history.index += 1
+        summary = _summary(experiment, self.network, self.parts, history, checkpoints.best_epoch)
+        if pruned:
+            summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
+            summary["pruned"] = True
+        summary["split"] |= {"fingerprint": self.split.fingerprint, "manifest": manifest}
+        classes = None if head.kind == "regression" else head.scheme.n_classes
+        metrics = evaluate(predictions, kind=head.kind, n_classes=classes)
+        summary["metrics"] = {
+            name: {"value": row.value, "low": row.low, "high": row.high, "n": int(row.n)}
+            for name, row in metrics.iterrows()
+        }
+        if classes is not None and classes <= 20:
+            summary["confusion_matrix"] = confusion_matrix(predictions, classes).tolist()
+        with atomic_path(self.folder / "model.keras") as temporary:
+            self.network.save(temporary)
+        record = write_record(self.folder, summary, history, predictions)
+        checkpoints.clear()
+        return record
 
 
 def _summary(experiment, network, parts, history, best_epoch) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from agelib import models, training
 from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
-from agelib.labels import get_scheme
+from agelib.models import head_of
+from agelib.parts import make_part
 from agelib.pipeline import Batches, Images, class_weights, epoch_order, without_small_last
 from agelib.protocols import Split
 from agelib.records import load_record
@@ -88,8 +89,8 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data, monkeypatc
     unbroken = run(experiment, tmp_path / "unbroken", data)
     saved = training.Checkpoints.save
 
-    def killed(self, network, row, score):
-        saved(self, network, row, score)
+    def killed(self, network, row):
+        saved(self, network, row)
         if self.epoch == 2:
             raise KeyboardInterrupt
 
@@ -125,8 +126,8 @@ def test_training_the_same_experiment_twice_at_once_is_refused(tmp_path, data):
 def test_a_checkpoint_of_another_description_is_not_resumed(tmp_path, data, monkeypatch):
     saved = training.Checkpoints.save
 
-    def killed(self, network, row, score):
-        saved(self, network, row, score)
+    def killed(self, network, row):
+        saved(self, network, row)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training.Checkpoints, "save", killed)
@@ -175,7 +176,7 @@ def load_records_is_empty(folder):
 def test_a_scheme_that_takes_no_image_is_refused(data):
     catalog = data.catalog.assign(age=pd.array([100] * N, "Int64"))
     with pytest.raises(DataError, match="takes none of the 4 images"):
-        training.make_part(data.store, catalog, np.arange(4), get_scheme("decades-7"))
+        make_part(data.store, catalog, np.arange(4), head_of(STRIPES))
 
 
 def test_batches_are_the_same_in_memory_and_streamed(data):

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agelib.backend import keras
+from agelib.backend import keras, precision
 from agelib.experiment import Experiment
-from agelib.labels import LabelScheme, get_scheme
+from agelib.heads import Head, make_head
+from agelib.labels import get_scheme
 from agelib.models import lenet
 from agelib.preprocessing import augment, preprocess
 
@@ -24,7 +25,7 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
     Parameters
     ----------
     experiment : Experiment
-        Architecture, options, image size, colour, preprocessing, labels.
+        Architecture, options, image size, colour, preprocessing, labels, head.
     images : ndarray of shape (m, h, w, c), uint8, optional
         Training images, for a preprocessing that measures them.
 
@@ -32,23 +33,47 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
     -------
     keras.Model
         From pixels 0..255 of shape (n, h, w, c) to class probabilities (n, classes), or to
-        years (n, 1) for a regression.
+        years (n, 1) for a regression. With a gender output, to a dict of that under "age" and
+        the gender under "gender".
 
     Raises
     ------
     ValueError
         If the architecture or one of its options is unknown.
+    DataError
+        If it needs pretrained weights that cannot be had.
     """
     if experiment.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"architecture {experiment.architecture!r} is unknown; there are {known}")
     channels = 1 if experiment.color == "grey" else 3
-    inputs = keras.Input((experiment.image_size, experiment.image_size, channels), name="pixels")
-    x = preprocess(inputs, experiment.preprocessing, images=images)
-    features = ARCHITECTURES[experiment.architecture](x, **dict(experiment.options))
-    outputs = _head(features, get_scheme(experiment.labels))
     name = f"{experiment.architecture}_{experiment.labels}".replace("-", "_")
-    return keras.Model(inputs, outputs, name=name)
+    with precision(experiment.recipe.precision):
+        inputs = keras.Input(
+            (experiment.image_size, experiment.image_size, channels), name="pixels"
+        )
+        x = preprocess(inputs, experiment.preprocessing, images=images)
+        features = ARCHITECTURES[experiment.architecture](x, **dict(experiment.options))
+        return keras.Model(inputs, _outputs(features, experiment), name=name)
+
+
+def head_of(experiment: Experiment) -> Head:
+    """Return the experiment's head."""
+    return make_head(
+        experiment.head,
+        get_scheme(experiment.labels),
+        dict(experiment.head_options),
+        dense_targets=experiment.recipe.mixup > 0,
+    )
+
+
+def _outputs(features, experiment: Experiment):
+    head = head_of(experiment)
+    branches = features if isinstance(features, dict) else {"age": features, "gender": features}
+    age = head.output(branches["age"])
+    if not experiment.gender:
+        return age
+    return {"age": age, "gender": head.gender_output(branches["gender"])}
 
 
 def with_augmentation(network: keras.Model, names: tuple[str, ...]) -> keras.Model:
@@ -61,12 +86,3 @@ def with_augmentation(network: keras.Model, names: tuple[str, ...]) -> keras.Mod
         return network
     inputs = keras.Input(network.input_shape[1:], name="pixels")
     return keras.Model(inputs, network(augment(inputs, names)), name="augmented")
-
-
-def _head(features, scheme: LabelScheme):
-    # float32 whatever the policy: a soft-max in bfloat16 keeps two digits.
-    if scheme.kind == "regression":
-        return keras.layers.Dense(1, dtype="float32", name="age")(features)
-    return keras.layers.Dense(
-        scheme.n_classes, activation="softmax", dtype="float32", name="probabilities"
-    )(features)

@@ -1,0 +1,80 @@
+"""A frozen trunk is run once over the images, not once an epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from agelib import backend
+from agelib.backend import keras
+from agelib.experiment import Experiment
+from agelib.parts import PREDICTION_BATCH, Part
+from agelib.pipeline import Batches
+from agelib.plots_network import flat_layers
+
+
+class Outputs:
+    """What a trunk gave for the images of a part, in the place of the images."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return the outputs at ``positions``."""
+        return self.values[positions]
+
+
+def cacheable(network: keras.Model, experiment: Experiment) -> bool:
+    """Return whether the network's trunk gives the same outputs in every epoch.
+
+    It does when it is frozen, with batch normalisation on its stored statistics, and the images
+    are not changed on the way.
+    """
+    if experiment.recipe.augmentation or experiment.recipe.mixup:
+        return False
+    if "trunk" not in [layer.name for layer in network.layers]:
+        return False
+    trunk = network.get_layer("trunk")
+    # Batch normalisation that is trainable uses the statistics of the batch, even when it has no
+    # weights that change.
+    normalised = (keras.layers.BatchNormalization,)
+    moving = [x for _, x in flat_layers(trunk) if isinstance(x, normalised) and x.trainable]
+    return not trunk.trainable_weights and not moving
+
+
+class Frozen:
+    """A network cut behind its frozen trunk.
+
+    Parameters
+    ----------
+    network : keras.Model
+        With a nested network called "trunk" that is called once.
+
+    Attributes
+    ----------
+    front, rest : keras.Model
+        From pixels to the trunk's output, and from there to the network's outputs. They share
+        the network's layers.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        between = network.get_layer("trunk")._inbound_nodes[-1].output_tensors[0]
+        self.front = keras.Model(network.inputs, between)
+        self.front.compile(jit_compile=backend.jit_compile())
+        self.rest = keras.Model(between, _structure(network), name=network.name)
+
+    def cached(self, part: Part) -> Part:
+        """Return the part with the trunk's outputs in the place of images."""
+        batches = Batches(part.images, batch_size=PREDICTION_BATCH)
+        return dataclasses.replace(
+            part, images=Outputs(np.asarray(self.front.predict(batches, verbose=0)))
+        )
+
+
+def _structure(network: keras.Model):
+    names = network.output_names
+    return dict(zip(names, network.outputs, strict=True)) if len(names) > 1 else network.outputs[0]

@@ -1,0 +1,113 @@
+"""Parts of a split as a network sees them, and its predictions for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agelib.backend import keras
+from agelib.files import DataError
+from agelib.heads import Head
+from agelib.pipeline import Batches, Images, Targets
+from agelib.records import PROBABILITY_DIGITS
+from agelib.store import Store
+
+PREDICTION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a split as the network sees it.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (n,)
+        Rows of the catalog.
+    images : Images
+        Their pixels, or anything else with ``take`` and a length.
+    labels : ndarray of shape (n,)
+        Class numbers or years.
+    targets : ndarray, or dict of them by output
+        What the loss compares outputs with.
+    """
+
+    rows: np.ndarray
+    images: Any
+    labels: np.ndarray
+    targets: Targets
+
+
+def make_part(
+    store: Store, catalog: pd.DataFrame, rows: np.ndarray, head: Head, *, gender: bool = False
+) -> Part:
+    """Return the rows that the label scheme takes, with their images and targets.
+
+    Parameters
+    ----------
+    store : Store
+        Where the images are.
+    catalog : DataFrame
+        With ``age`` and ``gender``.
+    rows : ndarray of int
+        Rows of the part.
+    head : Head
+        Label scheme and targets.
+    gender : bool
+        Whether gender is estimated as well; then images without it are left out.
+
+    Raises
+    ------
+    DataError
+        If the scheme takes none of the rows.
+    """
+    rows = np.asarray(rows)
+    if gender:
+        rows = rows[catalog["gender"].iloc[rows].notna().to_numpy()]
+    ages = catalog["age"].to_numpy(dtype="float64", na_value=np.nan)[rows]
+    years = head.kind == "regression"
+    labels = ages if years else head.scheme.encode(catalog["age"].iloc[rows])
+    taken = ~np.isnan(ages) if years else labels >= 0
+    if not taken.any():
+        raise DataError(
+            f"label scheme {head.scheme.name!r} takes none of the {len(rows)} images of a part; "
+            "choose another scheme or out-of-range rule"
+        )
+    rows, labels = rows[taken], labels[taken]
+    targets: Targets = head.targets(labels)
+    if gender:
+        targets = {"age": targets, "gender": head.gender_targets(_female(catalog, rows))}
+    return Part(rows, Images(store, rows), labels, targets)
+
+
+def _female(catalog: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    return (catalog["gender"].iloc[rows] == "female").to_numpy(dtype="int64")
+
+
+def predict(network: keras.Model, part: Part, catalog: pd.DataFrame, head: Head) -> pd.DataFrame:
+    """Return the network's predictions for a part, one row per image.
+
+    Returns
+    -------
+    DataFrame
+        ``file``, ``age``, then ``true``, ``predicted``, ``p0 ...`` for a classification (with
+        ``expected_age`` for one class a year), or ``predicted`` in years for a regression; and
+        ``female`` (0 or 1, as annotated) and ``p_female`` where there is a gender output.
+    """
+    batches = Batches(part.images, batch_size=PREDICTION_BATCH)
+    outputs = network.predict(batches, verbose=0)
+    table = catalog.iloc[part.rows][["file", "age"]].reset_index(drop=True)
+    age = outputs["age"] if isinstance(outputs, dict) else outputs
+    columns = head.read(np.asarray(age, dtype="float64"), part.labels)
+    if isinstance(outputs, dict):
+        columns["female"] = _female(catalog, part.rows)
+        columns["p_female"] = np.asarray(outputs["gender"], dtype="float64")[:, -1]
+    digits = {name: _digits(name) for name in columns}
+    rounded = {n: v.round(digits[n]) if v.dtype.kind == "f" else v for n, v in columns.items()}
+    return pd.concat([table, pd.DataFrame(rounded)], axis=1)
+
+
+def _digits(column: str) -> int:
+    return 3 if column in ("predicted", "expected_age") else PROBABILITY_DIGITS

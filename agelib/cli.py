@@ -1,4 +1,4 @@
-"""The command line, ``python -m agelib``: run the notebooks, list the results, prepare data."""
+"""The command line, ``python -m agelib``: run notebooks, list results, prepare data, train."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _TABLE = (
     *("chapter", "number", "name", "dataset", "protocol", "fold", "state", "labels", "reduced"),
-    *("accuracy", "low", "high", "one_off_accuracy", "mae", "mae_low", "mae_high", "cs5", "n"),
-    "seconds",
+    *("accuracy", "low", "high", "one_off_accuracy", "mae", "mae_low", "mae_high", "cs5"),
+    *("gender_accuracy", "n", "seconds"),
 )
 
 
@@ -84,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--dataset", help="only this data set")
     results.add_argument("--protocol", help="only this protocol")
     results.add_argument("--folder", type=Path, help="results folder; default the collection's")
+    results.add_argument(
+        "--pending", action="store_true", help="instead list what has no full-size record"
+    )
+
+    train = commands.add_parser("train", help="train what has no full-size record")
+    train.set_defaults(command=_train)
+    train.add_argument("--pending", action="store_true", required=True, help="all of it, in order")
+    train.add_argument(
+        "--budget", type=_count, metavar="MINUTES", help="stop after this; the next call goes on"
+    )
+    train.add_argument("--dataset", help="only this data set")
+    train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
 
     prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
     prepare.set_defaults(command=_prepare)
@@ -206,6 +218,8 @@ class _Meter:
 def _results(options: argparse.Namespace) -> int:
     from agelib import results
 
+    if options.pending:
+        return _list_pending(options)
     make = results.long_table if options.long else results.results_table
     table = make(options.folder)
     problems = table.attrs.get("problems", [])
@@ -223,6 +237,59 @@ def _results(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def _list_pending(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from agelib.pending import pending
+
+    if options.long:
+        raise DataError("--long goes with records, not with --pending")
+    rows = [
+        {
+            "chapter": entry.experiment.chapter,
+            "number": entry.experiment.number,
+            "name": entry.experiment.name,
+            "dataset": entry.experiment.dataset,
+            "protocol": entry.experiment.protocol,
+            "fold": entry.experiment.fold,
+            "state": entry.experiment.state,
+            "image_size": entry.experiment.image_size,
+            "epochs": entry.experiment.recipe.epochs,
+            "hours": None if entry.seconds is None else entry.seconds / 3600,
+            "reason": entry.reason,
+        }
+        for entry in pending(options.folder)
+        if options.dataset in (None, entry.experiment.dataset)
+        and options.protocol in (None, entry.experiment.protocol)
+    ]
+    table = pd.DataFrame(rows).astype({"fold": "Int64"}) if rows else pd.DataFrame()
+    if table.empty and options.format == "table":
+        sys.stdout.write("nothing is pending\n")
+        return 0
+    sys.stdout.write(_formatted(table, options.format))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from agelib.pending import Trained, pending, train_pending
+
+    entries = [
+        entry
+        for entry in pending()
+        if options.dataset in (None, entry.experiment.dataset)
+        and options.chapter in (None, entry.experiment.chapter)
+    ]
+
+    def told(outcome: Trained) -> None:
+        print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
+
+    budget = None if options.budget is None else 60 * options.budget
+    outcomes = train_pending(entries, budget=budget, told=told)
+    done = sum(outcome.status == "done" for outcome in outcomes)
+    print(f"{done} trained, {len(entries) - done} pending")
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
 def _formatted(table: pd.DataFrame, form: str) -> str:
     if form == "csv":
         return table.to_csv(index=False, lineterminator="\n")
@@ -230,7 +297,7 @@ def _formatted(table: pd.DataFrame, form: str) -> str:
         return table.to_json(orient="records", indent=1, force_ascii=False) + "\n"
     if table.empty:
         return "no records\n"
-    if "metric" not in table:
+    if set(_TABLE) <= set(table):
         said = table.notna() & ~table.isin([""])
         table = table[[name for name in _TABLE if said[name].any()]]
     return table.map(_cell).to_string(index=False) + "\n"

@@ -10,12 +10,13 @@ from agelib.backend import keras, precision
 from agelib.experiment import Experiment
 from agelib.heads import Head, make_head
 from agelib.labels import get_scheme
-from agelib.models import lenet
+from agelib.models import lenet, residual
 from agelib.preprocessing import augment, preprocess
 
 ARCHITECTURES: dict[str, Callable] = {
     "lenet5": lenet.lenet5,
     "sithungu": lenet.sithungu,
+    "residual": residual.residual,
 }
 
 

@@ -1,0 +1,183 @@
+"""What waits to be trained at full size, and training it within a budget of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from agelib import paths
+from agelib.experiment import Experiment
+from agelib.files import DataError
+from agelib.lab import start
+from agelib.protocols import PROTOCOLS
+from agelib.records import find_records
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """An experiment that has no record at full size.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        At full size.
+    reason : str
+        Why it waits: what was made smaller, a fold that was not trained, or that it is planned.
+    seconds : float or None
+        What training it would take on the hardware that made the smaller record: that record's
+        time, scaled by epochs and by the number of pixels. None where there is no such record.
+    """
+
+    experiment: Experiment
+    reason: str
+    seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What became of a pending experiment: ``status`` is done, paused or failed."""
+
+    experiment: Experiment
+    status: str
+    reason: str = ""
+
+
+class _Paused(Exception):
+    """The budget ended in the middle of a run; its checkpoint stays."""
+
+
+def pending(results: Path | str | None = None) -> list[Pending]:
+    """Return what is not there at full size, most valuable first.
+
+    An experiment waits when its only record is reduced, when a chapter has planned it, or when
+    its five folds are not all there. First come the experiments that have no full-size record at
+    all, the quickest first; then the folds that complete a first one.
+
+    Parameters
+    ----------
+    results : Path or str, optional
+        Results folder; the collection's own by default.
+
+    Raises
+    ------
+    DataError
+        If a record or a plan cannot be read; names it.
+    """
+    results = paths.results_dir() if results is None else Path(results)
+    there: set[Experiment] = set()
+    found: dict[Experiment, Pending] = {}
+    for path in find_records(results):
+        summary = _read(path / "record.json")
+        experiment = _experiment(summary["experiment"], path)
+        full = experiment.full_size()
+        if not summary["reduced"]:
+            there.add(experiment)
+        smaller = "; ".join(f"{k} {_used(experiment, k, summary)} of {v}"
+                            for k, v in summary["reduced"].items())  # fmt: skip
+        seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
+        for each in _folds(full):
+            same = each.fold == full.fold
+            known = found.get(each)
+            if known and (known.reason.startswith("reduced") or not same):
+                continue
+            reason = f"reduced: {smaller}" if same else f"fold {each.fold} is not trained"
+            found[each] = Pending(each, reason, seconds)
+    for path in sorted(results.glob("*/*/*-planned.json")):
+        for values in _read(path)["planned"]:
+            experiment = _experiment(values, path)
+            found.setdefault(experiment, Pending(experiment, "planned", None))
+    waiting = [entry for experiment, entry in found.items() if experiment not in there]
+    return sorted(waiting, key=_value)
+
+
+def train_pending(
+    entries: Iterable[Pending],
+    *,
+    budget: float | None = None,
+    told: Callable[[Trained], Any] = lambda outcome: None,
+) -> list[Trained]:
+    """Train pending experiments in their order until the budget is used up.
+
+    A run that the budget ends in the middle keeps its checkpoint and goes on the next time. An
+    experiment that cannot be trained here, for want of weights or images, is reported, and the
+    others go on.
+
+    Parameters
+    ----------
+    entries : iterable of Pending
+        From `pending`.
+    budget : float, optional
+        Seconds; no limit when omitted.
+    told : callable
+        Called with each outcome as it comes.
+
+    Returns
+    -------
+    list of Trained
+        One for each experiment that was begun.
+    """
+    end = None if budget is None else time.monotonic() + budget
+    outcomes = []
+    for entry in entries:
+        if end is not None and time.monotonic() >= end:
+            break
+        outcome = _train_one(entry.experiment, end)
+        outcomes.append(outcome)
+        told(outcome)
+    return outcomes
+
+
+def _train_one(experiment: Experiment, end: float | None) -> Trained:
+    def pause(epoch: int, score: float) -> bool:
+        if end is not None and time.monotonic() >= end and epoch < experiment.recipe.epochs:
+            raise _Paused(f"after epoch {epoch} of {experiment.recipe.epochs}")
+        return False
+
+    try:
+        start(experiment.dataset).train(experiment, after_epoch=pause)
+    except _Paused as paused:
+        return Trained(experiment, "paused", str(paused))
+    except (DataError, RuntimeError, ValueError, MemoryError) as error:
+        return Trained(experiment, "failed", str(error).splitlines()[0])
+    return Trained(experiment, "done")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}; restore it from git or train again") from error
+
+
+def _experiment(values: dict[str, Any], path: Path) -> Experiment:
+    try:
+        return Experiment.from_description(values)
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path}: {error}; restore it from git or train again") from error
+
+
+def _folds(experiment: Experiment) -> list[Experiment]:
+    protocol = PROTOCOLS.get(experiment.protocol)
+    # Other random states are there for the spread on one fold; they need no five folds.
+    if experiment.fold is None or experiment.state or protocol is None:
+        return [experiment]
+    return experiment.over_folds(experiment.protocol, protocol.n_folds)
+
+
+def _used(experiment: Experiment, name: str, summary: dict[str, Any]) -> Any:
+    return summary["epochs"] if name == "epochs" else getattr(experiment, name)
+
+
+def _ratio(full: Experiment, used: Experiment, epochs: int) -> float:
+    return full.recipe.epochs / epochs * (full.image_size / used.image_size) ** 2
+
+
+def _value(entry: Pending) -> tuple:
+    experiment = entry.experiment
+    later_fold = entry.reason.startswith("fold")
+    cost = float("inf") if entry.seconds is None else entry.seconds
+    return later_fold, cost, experiment.chapter, experiment.slug

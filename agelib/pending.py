@@ -12,7 +12,7 @@ from typing import Any
 from agelib import paths
 from agelib.experiment import Experiment
 from agelib.files import DataError
-from agelib.lab import start
+from agelib.lab import Lab
 from agelib.protocols import PROTOCOLS
 from agelib.records import find_records
 
@@ -138,7 +138,8 @@ def _train_one(experiment: Experiment, end: float | None) -> Trained:
         return False
 
     try:
-        start(experiment.dataset).train(experiment, after_epoch=pause)
+        lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None)
+        lab.train(experiment, after_epoch=pause)
     except _Paused as paused:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:

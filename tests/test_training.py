@@ -230,3 +230,121 @@ def test_class_weights_follow_p3():
     targets = np.repeat(np.arange(5), [2977, 2269, 3409, 1978, 484])
     weights = class_weights(targets, 6)
     assert [round(w, 4) for w in weights.values()] == [1.1451, 1.5024, 1.0, 1.7235, 7.0434, 0.0]
+
+
+BOTH = STRIPES.tweak(
+    "6.0", "both", labels="per-year-101", head="distribution", gender=1.0,
+    recipe={"epochs": 6, "ema": 0.9, "schedule": "cosine", "optimizer": "adam", "augmentation": ()},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def people(data):
+    # Every other face is female and has a bright left half; one has no gender.
+    gender = pd.array(["male", "female"] * (N // 2), "str")
+    gender[5] = None
+    store = Drawn(data.catalog["age"])
+    store.pixels[1::2, :, :8] = store.pixels[1::2, :, :8] // 4 + 190
+    catalog = data.catalog.assign(gender=gender)
+    return types.SimpleNamespace(**{**vars(data), "store": store, "catalog": catalog})
+
+
+def test_age_and_gender_are_learnt_together(tmp_path, people):
+    record = run(BOTH.tweak("6.1", "longer", recipe={"epochs": 25}), tmp_path, people)
+    assert {"mae", "gender_accuracy", "val_mae", "val_gender_loss"} <= set(record.history)
+    assert record.summary["split"]["training"] == 47  # one has no gender
+    assert record.metrics.loc["gender_accuracy", "value"] > 0.9
+    assert set(record.predictions["female"]) == {0, 1}
+    assert record.predictions["p_female"].between(0, 1).all()
+    assert "confusion_matrix" not in record.summary
+
+
+def test_a_killed_run_with_moving_average_schedule_and_mixup_resumes(tmp_path, people, monkeypatch):
+    experiment = BOTH.tweak(
+        "6.2", "mixed", recipe={"mixup": 0.2, "augmentation": ("flip",), "epochs": 4}
+    )
+    unbroken = run(experiment, tmp_path / "unbroken", people)
+    saved = training.Checkpoints.save
+
+    def killed(self, network, row):
+        saved(self, network, row)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path / "killed", people)
+    monkeypatch.setattr(training.Checkpoints, "save", saved)
+    resumed = run(experiment, tmp_path / "killed", people)
+    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
+    columns = [name for name in unbroken.history if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed.history[columns], unbroken.history[columns])
+
+
+def test_validation_sees_the_moving_average_and_training_goes_on_without_it(tmp_path, people):
+    # A momentum near one hardly moves the average: validation stays where it began.
+    slow = BOTH.tweak("6.3", "slow", recipe={"ema": 0.9999, "epochs": 3})
+    plain = BOTH.tweak("6.4", "plain", recipe={"ema": None, "epochs": 3})
+    slow, plain = run(slow, tmp_path / "slow", people), run(plain, tmp_path / "plain", people)
+    np.testing.assert_allclose(slow.history["loss"], plain.history["loss"], rtol=1e-4)
+    assert slow.history["val_loss"].std() < 0.1 * plain.history["val_loss"].std()
+
+
+def nested(x, *, trainable):
+    inputs = keras.Input(x.shape[1:])
+    y = keras.layers.Conv2D(4, 3, name="inner")(inputs)
+    y = keras.layers.BatchNormalization()(y)
+    trunk = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(y), name="trunk")
+    trunk.trainable = trainable
+    return keras.layers.Dense(5, "relu", name="dense_5")(trunk(x))
+
+
+@pytest.fixture
+def trunks(monkeypatch):
+    monkeypatch.setitem(models.ARCHITECTURES, "nested", nested)
+    recipe = {"augmentation": (), "epochs": 3, "optimizer": "adam", "learning_rate": 0.01}
+    return STRIPES.tweak(
+        "7.0", "all", architecture="nested", options={"batch_norm": None}, recipe=recipe
+    )
+
+
+def with_options(experiment, number, options, **changes):
+    return Experiment(**{**vars(experiment), "number": number, "options": options, **changes})
+
+
+def test_a_frozen_trunk_runs_once_and_gives_the_same_network(tmp_path, data, trunks, monkeypatch):
+    frozen = with_options(trunks, "7.1", {"trainable": False})
+    record = run(frozen, tmp_path / "cached", data)
+    assert record.summary["parameters"] > record.summary["trainable_parameters"] == 4 * 5 + 5 + 42
+    network = keras.saving.load_model(tmp_path / "cached" / "model.keras")
+    stored = record.predictions[[f"p{k}" for k in range(7)]].to_numpy()
+    again = network.predict(data.store.read(data.split.test), verbose=0)
+    np.testing.assert_allclose(again, stored, atol=2e-5)
+    monkeypatch.setattr(training, "cacheable", lambda *_: False)
+    whole = run(frozen, tmp_path / "whole", data)
+    np.testing.assert_allclose(record.history["loss"], whole.history["loss"], rtol=1e-4)
+
+
+def test_training_starts_from_another_experiments_weights(tmp_path, data, trunks):
+    first = with_options(trunks, "7.1", {"trainable": False})
+    run(first, tmp_path / "first", data)
+    second = with_options(trunks, "7.2", {"trainable": True}, init=first)
+    one_step = second.tweak("7.3", "still", recipe={"learning_rate": 1e-9, "epochs": 1})
+    before = load_record(tmp_path / "first").predictions
+    record = training.train(
+        one_step, tmp_path / "second", **vars(data), init=tmp_path / "first" / "model.keras"
+    )
+    columns = [f"p{k}" for k in range(7)]
+    # Batch normalisation's statistics move a little in an epoch of three steps.
+    assert np.abs(record.predictions[columns] - before[columns]).to_numpy().max() < 0.05
+    stranger = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    with pytest.raises(DataError, match="no layer in common"):
+        training.take_over(models.build(first), stranger)
+
+
+def test_training_can_be_ended_and_the_record_says_so(tmp_path, data):
+    record = training.train(
+        STRIPES, tmp_path, **vars(data), after_epoch=lambda epoch, score: epoch == 2
+    )
+    assert record.summary["pruned"] and record.summary["reduced"] == {"epochs": 3}
+    assert len(record.history) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -10,12 +11,46 @@ from agelib.backend import keras, precision
 from agelib.experiment import Experiment
 from agelib.heads import Head, make_head
 from agelib.labels import get_scheme
-from agelib.models import lenet, residual
+from agelib.models import (
+    al_resnet,
+    alexnet,
+    baselines,
+    coursework,
+    coursework_b,
+    efficientnet_lite,
+    inception,
+    lenet,
+    levi_hassner,
+    residual,
+    resnet,
+    topologies,
+    vgg,
+    wide_resnet,
+)
 from agelib.preprocessing import augment, preprocess
 
 ARCHITECTURES: dict[str, Callable] = {
     "lenet5": lenet.lenet5,
     "sithungu": lenet.sithungu,
+    "constant": baselines.constant,
+    "softmax_regression": baselines.softmax_regression,
+    "dnn": baselines.dnn,
+    "simple_cnn": baselines.simple_cnn,
+    "rnn": baselines.rnn,
+    "alexnet": alexnet.alexnet,
+    "four_c_two_f": levi_hassner.four_c_two_f,
+    "four_c_two_f_modified": levi_hassner.four_c_two_f_modified,
+    "vgg16": vgg.vgg16,
+    "vgg19": vgg.vgg19,
+    "inception_v3": inception.inception_v3,
+    "resnet50": resnet.resnet50,
+    "resnet50_v2": resnet.resnet50_v2,
+    "efficientnet_lite0": efficientnet_lite.efficientnet_lite0,
+    "al_resnet": al_resnet.al_resnet,
+    "topology": topologies.topology,
+    "wide_resnet": wide_resnet.wide_resnet,
+    "coursework_a": coursework.coursework_a,
+    "coursework_b": coursework_b.coursework_b,
     "residual": residual.residual,
 }
 
@@ -54,7 +89,12 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
             (experiment.image_size, experiment.image_size, channels), name="pixels"
         )
         x = preprocess(inputs, experiment.preprocessing, images=images)
-        features = ARCHITECTURES[experiment.architecture](x, **dict(experiment.options))
+        builder, options = ARCHITECTURES[experiment.architecture], dict(experiment.options)
+        try:
+            inspect.signature(builder).bind(x, **options)
+        except TypeError as error:
+            raise ValueError(f"architecture {experiment.architecture!r}: {error}") from error
+        features = builder(x, **options)
         return keras.Model(inputs, _outputs(features, experiment), name=name)
 
 

@@ -1,4 +1,4 @@
-"""LeNet-5 and its descendants (P1, chapter 03)."""
+"""LeNet-5 and its descendants (P1 and P2, chapter 03)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from agelib.backend import keras
 layers = keras.layers
 
 
-def lenet5(x: keras.KerasTensor, *, batch_norm: bool = False, l2: float = 0.0) -> keras.KerasTensor:
+def lenet5(
+    x: keras.KerasTensor, *, batch_norm: bool = False, l2: float = 0.0, pool_stride: int = 1
+) -> keras.KerasTensor:
     """LeNet-5 as P1 (rijnberg) coded it: 3x3 kernels, pooling with stride 1, all ReLU.
 
-    The classic network (LeCun et al. 1998) has 5x5 kernels and pooling with stride 2.
+    The classic network (LeCun et al. 1998) has 5x5 kernels and pooling with stride 2. P2's
+    (Vashatkar) has P1's kernels and the classic stride.
 
     Parameters
     ----------
     x : KerasTensor of shape (n, h, w, c)
-        Preprocessed images; P1 used 32x32 grey.
+        Preprocessed images; P1 used 32x32 grey, P2 32x32 colour.
     batch_norm : bool
         Batch normalisation after each convolution's activation (P1's tweak 1.1).
     l2 : float
         Weight of the L2 penalty on the kernels of the two dense layers (P1's 1.2: 0.001).
+    pool_stride : int
+        Stride of the 2x2 average pooling: 1 in P1, 2 in P2.
 
     Returns
     -------
@@ -30,7 +35,7 @@ def lenet5(x: keras.KerasTensor, *, batch_norm: bool = False, l2: float = 0.0) -
         x = layers.Conv2D(filters, 3, activation="relu", name=f"conv_{filters}")(x)
         if batch_norm:
             x = layers.BatchNormalization(name=f"batch_norm_{filters}")(x)
-        x = layers.AveragePooling2D(2, strides=1, name=f"pool_{filters}")(x)
+        x = layers.AveragePooling2D(2, strides=pool_stride, name=f"pool_{filters}")(x)
     x = layers.Flatten(name="flatten")(x)
     for units in (120, 84):
         penalty = keras.regularizers.L2(l2) if l2 else None

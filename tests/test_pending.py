@@ -1,0 +1,123 @@
+"""What waits at full size, and training it within a budget."""
+
+import json
+
+import pytest
+
+from agelib import cli
+from agelib.experiment import Experiment, Recipe
+from agelib.files import DataError
+from agelib.lab import start
+from agelib.pending import pending, train_pending
+
+FULL = Experiment(
+    number="1.0",
+    name="LeNet-5",
+    chapter="99-test",
+    architecture="lenet5",
+    labels="decades-7",
+    dataset="sample",
+    protocol="p1-decades",
+    color="grey",
+    image_size=32,
+    recipe=Recipe(epochs=4),
+)
+SMALL = FULL.reduced(epochs=2, image_size=16)
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGELIB_DATASETS", str(folder))
+        start("sample", sample_size=300)
+        yield folder
+
+
+@pytest.fixture
+def lab(datasets, tmp_path, monkeypatch):
+    monkeypatch.setenv("AGELIB_DATASETS", str(datasets))
+    monkeypatch.setenv("AGELIB_RESULTS", str(tmp_path / "results"))
+    return start("sample", sample_size=300)
+
+
+def test_a_reduced_record_waits_until_the_full_one_is_there(lab):
+    record = lab.record(SMALL)
+    (entry,) = pending()
+    assert entry.experiment == FULL
+    assert entry.reason == "reduced: epochs 2 of 4; image_size 16 of 32"
+    assert entry.seconds == pytest.approx(record.summary["seconds"] * 2 * 4)
+    (outcome,) = train_pending([entry])
+    assert (outcome.status, outcome.experiment) == ("done", FULL)
+    assert pending() == []
+    # The chapter asks for the reduced one and now gets the full one.
+    assert lab.record(SMALL).summary["reduced"] == {}
+
+
+def test_missing_folds_wait_behind_and_the_quickest_goes_first(lab):
+    lab.record(FULL.reduced(epochs=1).on("sample-5fold", fold=0))
+    lab.record(FULL.tweak("1.1", "longer", recipe={"epochs": 40}).reduced(epochs=1))
+    waiting = pending()
+    assert [e.experiment.fold for e in waiting] == [0, None, 1, 2, 3, 4]
+    assert waiting[0].seconds < waiting[1].seconds
+    assert waiting[2].reason == "fold 1 is not trained"
+
+
+def test_other_random_states_need_no_folds(lab):
+    lab.record(FULL.on("sample-5fold", fold=0, state=1))
+    assert pending() == []
+
+
+def test_planned_experiments_are_noted_and_wait_last(lab):
+    imagenet = FULL.tweak("2.0", "planned only")
+    lab.record(SMALL)
+    assert lab.planned("imagenet", [imagenet]) == []
+    note = lab.folder(imagenet).parent / "imagenet-planned.json"
+    stamp = note.stat().st_mtime_ns
+    lab.planned("imagenet", [imagenet])
+    assert note.stat().st_mtime_ns == stamp
+    assert [e.reason for e in pending()][-1] == "planned"
+    train_pending(e for e in pending() if e.reason == "planned")
+    assert [r.label for r in lab.planned("imagenet", [imagenet])] == ["2.0 planned only"]
+
+
+def test_a_budget_pauses_in_the_middle_and_the_next_call_goes_on(lab):
+    lab.record(SMALL)
+    (entry,) = pending()
+    (outcome,) = train_pending([entry], budget=0.01)
+    assert outcome.status == "paused" and "epoch 1 of 4" in outcome.reason
+    assert (lab.folder(FULL) / "checkpoints" / "state.json").exists()
+    assert train_pending(pending(), budget=0) == []
+    train_pending(pending())
+    assert len(lab.record(FULL).history) == 4
+
+
+def test_one_that_cannot_be_trained_is_reported_and_the_rest_goes_on(lab):
+    bad = FULL.tweak("3.0", "cannot", options={"no_such_option": 1})
+    lab.planned("bad", [bad])
+    lab.record(SMALL)
+    told = []
+    outcomes = train_pending(reversed(pending()), told=told.append)
+    assert [o.status for o in outcomes] == ["failed", "done"] and told == outcomes
+    assert "no_such_option" in outcomes[0].reason
+
+
+def test_the_commands_list_and_train(lab, capsys):
+    assert cli.main(["results", "--pending"]) == 0
+    assert capsys.readouterr().out == "nothing is pending\n"
+    lab.record(SMALL)
+    assert cli.main(["results", "--pending"]) == 0
+    assert "reduced: epochs 2 of 4" in capsys.readouterr().out
+    assert cli.main(["results", "--pending", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "LeNet-5"
+    assert cli.main(["train", "--pending", "--chapter", "98-other"]) == 0
+    assert capsys.readouterr().out == "0 trained, 0 pending\n"
+    assert cli.main(["train", "--pending", "--budget", "5"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 trained, 0 pending"
+
+
+def test_a_damaged_plan_is_named(lab):
+    lab.record(SMALL)
+    (lab.folder(FULL).parent / "x-planned.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"x-planned\.json.*restore"):
+        pending()

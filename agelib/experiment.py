@@ -200,8 +200,8 @@ class Experiment:
         Parameters
         ----------
         epochs, image_size : int, optional
-            Sizes to use, also for what it starts from; None, or a size that is not smaller,
-            changes nothing.
+            Sizes to use; None, or a size that is not smaller, changes nothing. What it starts
+            from gets the same image size; its epochs are its own.
         """
         recipe, size, reduction = self.recipe, self.image_size, dict(self.reduction)
         if epochs is not None and epochs < recipe.epochs:
@@ -210,7 +210,7 @@ class Experiment:
         if image_size is not None and image_size < size:
             reduction.setdefault("image_size", size)
             size = image_size
-        init = self.init and self.init.reduced(epochs=epochs, image_size=image_size)
+        init = self.init and self.init.reduced(image_size=image_size)
         return dataclasses.replace(
             self, recipe=recipe, image_size=size, reduction=reduction, init=init
         )

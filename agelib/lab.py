@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterable
@@ -234,7 +235,13 @@ class Lab:
             full = experiment.full_size()
             if (self.folder(full) / "record.json").exists():
                 return full
-        return experiment.reduced(epochs=self.epochs)
+        return self._limited(experiment)
+
+    def _limited(self, experiment: Experiment) -> Experiment:
+        """Return the experiment, and what it starts from, with no more epochs than wanted."""
+        limited = experiment.reduced(epochs=self.epochs)
+        init = experiment.init and self._limited(experiment.init)
+        return dataclasses.replace(limited, init=init)
 
     def _checked(self, record: Record, experiment: Experiment) -> Record:
         found = Experiment.from_description(record.experiment).describe()

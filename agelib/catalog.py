@@ -15,7 +15,7 @@ from PIL import Image
 
 from agelib.files import DataError
 from agelib.images import CHANNELS, IMAGE_SUFFIXES, decode, thumbnail, to_array
-from agelib.manifests import SCHEMA
+from agelib.manifests import PART_COLUMNS, SCHEMA
 
 COLUMNS = tuple(SCHEMA)
 _BLOCK = 64  # images a thread takes at a time; bounds the memory at jobs * 64 images
@@ -162,7 +162,8 @@ def scan(
     ]
     catalog["usable"] = (catalog["trouble"] == "") & labels["age"].notna()
     catalog["keep"] = catalog["usable"]
-    catalog["exact"], catalog["fold"], catalog["p1_decades"] = pd.NA, -1, ""
+    catalog["exact"], catalog["fold"] = pd.NA, -1
+    catalog[list(PART_COLUMNS)] = ""
     catalog["cluster"] = np.arange(len(catalog))
     return Scan(catalog[list(COLUMNS)].astype(SCHEMA), thumbnails)
 

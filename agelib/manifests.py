@@ -29,13 +29,17 @@ SCHEMA: dict[str, str] = {
     "keep": "bool",
     "fold": "int64",
     "p1_decades": "str",
+    "p2_random": "str",
+    "p5_5000": "str",
 }
+# The part of each image under a protocol without folds; empty when it has none.
+PART_COLUMNS = ("p1_decades", "p2_random", "p5_5000")
 # Text columns in which an empty field means "not known" (elsewhere it is the empty string).
 _MISSING = ("gender", "race", "mode")
 _VALUES = {
     "gender": ("male", "female"),
     "race": ("white", "black", "asian", "indian", "other"),
-    "p1_decades": ("", "training", "validation", "test"),
+    **dict.fromkeys(PART_COLUMNS, ("", "training", "validation", "test")),
     "usable": ("True", "False"),
     "keep": ("True", "False"),
 }
@@ -174,12 +178,17 @@ def fingerprint(catalog: pd.DataFrame) -> str:
 
 
 def _unsound(path: Path, reason: str) -> DataError:
-    return DataError(f"{path} is not a sound manifest: {reason}; restore it or prepare it anew")
+    return DataError(
+        f"{path} is not a sound manifest: {reason}; restore it, or make it anew with "
+        "`python -m agelib prepare DATASET` (with --own if it is of images of your own)"
+    )
 
 
 def _column_trouble(columns: list[str]) -> str:
     missing = [name for name in SCHEMA if name not in columns]
     unknown = [name for name in columns if name not in SCHEMA]
+    if missing and not unknown and set(missing) <= set(PART_COLUMNS):
+        return f"it lacks the columns {missing}, as the manifests of earlier versions do"
     if missing or unknown:
         return f"columns missing: {missing or 'none'}, unknown: {unknown or 'none'}"
     return f"columns are in the order {columns}, not {list(SCHEMA)}"
@@ -214,7 +223,7 @@ def _allowed(column: pd.Series, path: Path) -> None:
 
 def _check(catalog: pd.DataFrame, path: Path) -> None:
     """Refuse a catalog whose rows contradict each other."""
-    for name in ("gender", "race", "p1_decades"):
+    for name in ("gender", "race", *PART_COLUMNS):
         _allowed(catalog[name], path)
     file, rows = catalog["file"], np.arange(len(catalog))
     _refuse(file, file == "", path, "is empty")
@@ -233,5 +242,8 @@ def _check(catalog: pd.DataFrame, path: Path) -> None:
     _refuse(fold, (fold >= 0) != catalog["usable"], path, "must be -1 exactly when not usable")
     kept = catalog.loc[catalog["keep"], "cluster"]
     _refuse(file, catalog["keep"] & cluster.isin(kept[kept.duplicated()]), path, "is kept twice")
-    folds = fold.where(fold >= 0).groupby(cluster).nunique()
-    _refuse(file, cluster.isin(folds[folds > 1].index), path, "has its cluster in several folds")
+    fold, part = fold.where(fold >= 0), catalog["p5_5000"].replace("", pd.NA)
+    for placed, parts in ((fold, "folds"), (part, "parts of p5_5000")):
+        number = placed.groupby(cluster).nunique()
+        apart = cluster.isin(number[number > 1].index)
+        _refuse(file, apart, path, f"has its cluster in several {parts}")

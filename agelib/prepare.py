@@ -20,7 +20,7 @@ from agelib.datasets.archive import unpack
 from agelib.files import DataError
 from agelib.manifests import SCHEMA, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
-from agelib.protocols import assign_folds, p1_decades
+from agelib.recipes import draw_columns
 from agelib.store import OutdatedStore, Store, build_store, new_store, open_store, store_path
 
 
@@ -163,14 +163,13 @@ def convert(
     Raises
     ------
     DataError
-        When the folder holds no image, or the disk has no room.
+        When the folder holds no image, the disk has no room, or a list of P5's images that
+        is in place has none of these.
     """
     files = list_images(folder)
     with new_store(store, len(files), size=size, color=color) as writer:
         catalog, thumbnails = scan(folder, files, parse, jobs=jobs, sink=writer, progress=progress)
-        catalog = clean(catalog, thumbnails)
-        catalog["fold"] = assign_folds(catalog)
-        catalog["p1_decades"] = p1_decades(catalog)
+        catalog = draw_columns(clean(catalog, thumbnails), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)

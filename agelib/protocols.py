@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import pandas as pd
 from agelib.files import DataError, sha256_text
 from agelib.labels import LabelScheme, get_scheme
 from agelib.paths import datasets_dir
+from agelib.recipes import N_FOLDS, base_names, deal
+
+# For those who look for the recipes of columns here.
+from agelib.recipes import assign_folds as assign_folds
+from agelib.recipes import p1_decades as p1_decades
 
 PARTS = ("training", "validation", "test")
-N_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,97 +67,6 @@ class Protocol:
     rows: Callable[..., tuple[dict[str, np.ndarray], tuple[str, ...]]]
 
 
-def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 0) -> np.ndarray:
-    """Deal the usable images into folds, whole clusters at a time, balanced by age.
-
-    Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
-    ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
-    kept ages differ between folds by less than one round: closer than a greedy search gets.
-
-    Parameters
-    ----------
-    catalog : DataFrame
-        With ``age``, ``gender``, ``race``, ``cluster``, ``usable`` and ``keep``.
-    n_folds : int
-        Number of folds, at least 2.
-    state : int
-        Random state of the coin and of the rounds.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Fold 0..n_folds-1 of each usable image, -1 of the others.
-
-    Raises
-    ------
-    ValueError
-        When ``n_folds`` is below 2.
-    """
-    if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; at least 2 are needed")
-    folds = np.full(len(catalog), -1, dtype=np.int64)
-    usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
-    if len(usable) == 0:
-        return folds
-    rows = catalog.iloc[usable]
-    dealt = _deal(rows, n_folds, state)
-    folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
-    return folds
-
-
-def _deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
-    """Return the fold of each cluster (index: cluster id)."""
-    # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
-    random = np.random.RandomState(state)
-    # The kept image speaks for its cluster; without one, the first does.
-    speakers = rows.sort_values("keep", ascending=False, kind="stable")
-    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
-    keys = speakers[["age", "gender", "race"]].fillna({"gender": "", "race": ""})
-    keys = keys.assign(coin=random.permutation(len(keys)))
-    order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
-    rounds = -(-len(order) // n_folds)
-    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
-    folds = np.empty(len(order), dtype=np.int64)
-    folds[order] = places[: len(order)]
-    return pd.Series(folds, index=speakers["cluster"].to_numpy())
-
-
-def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
-    """Repeat P1's undersampling and split, file for file.
-
-    P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, groups them by decade,
-    takes the first files of every decade up to the size of the smallest (1,170 in UTKFace) and
-    draws a part for each: below 0.75 training, below 0.95 validation, else test.
-
-    Parameters
-    ----------
-    catalog : DataFrame
-        Sorted by ``file`` in byte order, with ``file``, ``age`` and ``usable``.
-
-    Returns
-    -------
-    ndarray of object, shape (n,)
-        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
-        All are ``""`` when a decade has no image: then no balanced set exists.
-    """
-    scheme = get_scheme("decades-7")
-    base = _base_names(catalog)
-    used = (base.str.count("_") == 3) & catalog["usable"].astype(bool)
-    decades = np.where(used, scheme.encode(catalog["age"]), -1)
-    size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
-    order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
-    order = np.concatenate(order)
-    draw = np.random.RandomState(1).rand(len(order))
-    part = np.full(len(catalog), "", dtype=object)
-    part[order] = np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
-    return part
-
-
-def _base_names(catalog: pd.DataFrame) -> pd.Series:
-    names = [file.rpartition("/")[2] for file in catalog["file"]]
-    return pd.Series(names, index=catalog.index, dtype="str")
-
-
 def split(
     catalog: pd.DataFrame,
     protocol: str,
@@ -174,7 +88,9 @@ def split(
     cleaned : bool
         Whether duplicates are left out. For folds: only the kept image of each cluster, else
         every usable one. For public lists: without training images that have a duplicate in
-        the test part. ``p1-decades`` is never cleaned, as P1's was not.
+        the test part. The rest do not change with it: ``p1-decades`` and ``p2-random`` are
+        never cleaned, as P1's and P2's were not, and ``utkface-5000`` always is, but for
+        copies within one part of P5's own images.
     lists : Path or str, optional
         Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
 
@@ -246,8 +162,8 @@ def _empty_trouble(catalog: pd.DataFrame, protocol: str, empty: list[str]) -> st
     return f"{trouble}; give more images or choose another protocol"
 
 
-def _rows_of_column(catalog: pd.DataFrame, **_: object):
-    part = catalog["p1_decades"].to_numpy()
+def _rows_of_column(column: str, catalog: pd.DataFrame, **_: object):
+    part = catalog[column].to_numpy()
     return {name: np.flatnonzero(part == name) for name in PARTS}, ()
 
 
@@ -271,7 +187,7 @@ def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: ob
     apart = listed[~shared]
     if len(apart) == 0:
         return {"training": apart, "validation": apart, "test": test}, notes + more
-    dealt = catalog["cluster"].iloc[apart].map(_deal(catalog.iloc[apart], 10, 0))
+    dealt = catalog["cluster"].iloc[apart].map(deal(catalog.iloc[apart], 10, 0))
     validation = apart[dealt.to_numpy() == 0]
     training = np.setdiff1d(apart if cleaned else listed, validation)
     notes += more
@@ -293,7 +209,7 @@ def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, .
     except (KeyError, ValueError) as error:
         raise DataError(f"{path} is not a CSV file with a column 'filename' ({error})") from error
     names = names.str.removesuffix(".chip.jpg") + ".chip.jpg"
-    rows = pd.Series(np.arange(len(catalog)), index=_base_names(catalog).to_numpy())
+    rows = pd.Series(np.arange(len(catalog)), index=base_names(catalog).to_numpy())
     rows = rows[catalog["usable"].to_numpy(dtype=bool)]
     rows = rows[~rows.index.duplicated()]
     known = names.isin(rows.index)
@@ -323,8 +239,14 @@ def _fingerprint(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> str:
     return sha256_text("\n".join(lines))
 
 
+def _of_column(name: str, title: str, column: str) -> Protocol:
+    return Protocol(name, title, 0, functools.partial(_rows_of_column, column))
+
+
 _PROTOCOLS = (
-    Protocol("p1-decades", "the 8,190 files and parts of P1 (rijnberg)", 0, _rows_of_column),
+    _of_column("p1-decades", "the 8,190 files and parts of P1 (rijnberg)", "p1_decades"),
+    _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
+    _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
     Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),

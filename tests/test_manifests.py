@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agelib.files import DataError
 from agelib.manifests import (
+    PART_COLUMNS,
     SCHEMA,
     fingerprint,
     load_manifest,
@@ -39,6 +40,8 @@ def catalog():
         "keep": [True, True, False, False, True, False],
         "fold": [0, 4, 4, -1, 2, -1],
         "p1_decades": ["training", "", "test", "", "validation", ""],
+        "p2_random": ["training", "validation", "test", "", "test", ""],
+        "p5_5000": ["test", "training", "training", "", "validation", ""],
     }
     return pd.DataFrame(rows).astype(SCHEMA)
 
@@ -60,7 +63,7 @@ def test_bytes_are_the_same_whatever_the_dtypes_of_the_catalog(catalog, tmp_path
     assert written == (tmp_path / "b.csv").read_bytes() == (tmp_path / "c.csv").read_bytes()
     assert b"\r" not in written
     first = "1_0_0_1.jpg,1,male,white,200,200,RGB,1099511627776,93b885adfe0da089cdf634904fd59f71,"
-    assert written.decode().splitlines()[1] == f"{first},0,,True,True,0,training"
+    assert written.decode().splitlines()[1] == f"{first},0,,True,True,0,training,training,test"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "c.csv"]
 
 
@@ -90,7 +93,7 @@ def test_any_names_and_flags_survive(files, data, tmp_path_factory):
             "usable": False,
             "keep": False,
             "fold": -1,
-            "p1_decades": "",
+            **dict.fromkeys(PART_COLUMNS, ""),
         },
         index=range(n),
     ).astype(SCHEMA)
@@ -139,6 +142,8 @@ def test_a_missing_manifest_says_where_and_what_to_do(tmp_path, monkeypatch):
         ("race", 2, "0", "must be one of 'white'"),
         ("usable", 0, "yes", "must be one of 'True', 'False'"),
         ("p1_decades", 0, "train", "must be one of '', 'training'"),
+        ("p2_random", 1, "val", r"'val' \(line 3\) must be one of '', 'training'"),
+        ("p5_5000", 1, "Test", r"'Test' \(line 3\) must be one of '', 'training'"),
         ("file", 0, "", "is empty"),
         ("file", 1, "1_0_0_1.jpg", r"1 of column 'file': '1_0_0_1.jpg' \(line 3\) appears twice"),
         ("file", 0, "zzz.jpg", "is out of byte order"),
@@ -150,6 +155,7 @@ def test_a_missing_manifest_says_where_and_what_to_do(tmp_path, monkeypatch):
         ("keep", 2, "True", "is kept twice"),
         ("fold", 0, "-1", "must be -1 exactly when not usable"),
         ("fold", 2, "3", "has its cluster in several folds"),
+        ("p5_5000", 2, "test", r"'2_1_0_2.jpg' \(line 3\).*has its cluster in several parts of p5"),
     ],
 )
 def test_unsound_manifests_are_refused_with_the_offender(
@@ -180,6 +186,19 @@ def test_files_that_are_no_manifest_are_refused(tmp_path, text, message):
     path.write_bytes(text)
     with pytest.raises(DataError, match=message):
         read_manifest(path)
+
+
+def test_a_manifest_of_an_earlier_version_says_how_to_renew_it(catalog, tmp_path, monkeypatch):
+    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
+    path = tmp_path / "utkface" / "manifest.csv"
+    path.parent.mkdir()
+    catalog.drop(columns=["p2_random", "p5_5000"]).to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        load_manifest("utkface")
+    said = str(caught.value)
+    assert said.startswith(f"{path} is not a sound manifest: it lacks the columns ['p2_random', ")
+    assert "as the manifests of earlier versions do" in said
+    assert "make it anew with `python -m agelib prepare DATASET` (with --own" in said
 
 
 def test_a_truncated_manifest_is_refused(catalog, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from agelib.files import DataError
 from agelib.labels import get_scheme
 from agelib.manifests import load_manifest, read_manifest
 from agelib.paths import manifests_dir
-from agelib.protocols import N_FOLDS, PARTS, assign_folds, class_counts, p1_decades, split
+from agelib.protocols import N_FOLDS, PARTS, class_counts, split
+from agelib.recipes import assign_folds, p1_decades, p2_random, p5_5000
 
 
 def make_catalog(ages, *, clusters=None, usable=None, files=None):
@@ -35,7 +37,12 @@ def make_catalog(ages, *, clusters=None, usable=None, files=None):
             "keep": np.isin(np.arange(n), chosen),
         }
     )
-    return catalog.assign(fold=assign_folds(catalog), p1_decades=p1_decades(catalog))
+    return catalog.assign(
+        fold=assign_folds(catalog),
+        p1_decades=p1_decades(catalog),
+        p2_random=p2_random(catalog),
+        p5_5000=p5_5000(catalog),
+    )
 
 
 def crossing(catalog, parts):
@@ -168,6 +175,77 @@ def test_p1_is_never_cleaned_and_says_how_it_leaks(catalog):
     assert len(one.notes) == 1 and "test images have a duplicate in another part" in one.notes[0]
 
 
+def test_p2_is_a_shuffle_of_the_usable_images_cut_twice():
+    usable = np.arange(1003) % 10 != 4
+    catalog = make_catalog([30] * 1003, usable=usable)
+    one = split(catalog, "p2-random")
+    names = catalog["file"][usable].tolist()
+    np.random.RandomState(10).shuffle(names)
+    learnt, test = names[: int(0.8 * len(names))], names[int(0.8 * len(names)) :]
+    # Keras: the first floor(n * (1 - validation_split)) train.
+    cut = math.floor(len(learnt) * (1 - 0.2))
+    for part, expected in (
+        ("training", learnt[:cut]),
+        ("validation", learnt[cut:]),
+        ("test", test),
+    ):
+        assert catalog["file"].iloc[one.parts()[part]].tolist() == sorted(expected)
+    assert one.counts() == {"training": 577, "validation": 145, "test": 181}
+
+
+def test_p2_is_never_cleaned_and_says_how_it_leaks(catalog):
+    one = split(catalog, "p2-random", cleaned=True)
+    assert one.fingerprint == split(catalog, "p2-random", cleaned=False).fingerprint
+    assert sum(one.counts().values()) == catalog["usable"].sum()
+    assert len(one.notes) == 1 and "test images have a duplicate in another part" in one.notes[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_p5_keeps_the_listed_images_and_parts_no_cluster(data):
+    n = data.draw(st.integers(1, 60))
+    clusters = data.draw(st.lists(st.integers(0, n), min_size=n, max_size=n))
+    usable = data.draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    catalog = make_catalog([30] * n, clusters=clusters, usable=usable)
+    listed = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    part = p5_5000(catalog, catalog["file"][listed].tolist())
+    picked = listed & catalog["usable"].to_numpy()
+    assert (np.isin(part, ["training", "validation"]) == picked).all()
+    apart = ~catalog["cluster"].isin(catalog["cluster"][picked])
+    assert ((part == "test") == (catalog["keep"] & apart)).all()
+    assert not crossing(catalog, {name: np.flatnonzero(part == name) for name in PARTS})
+    for gender in ("male", "female", None):
+        of = catalog["gender"].isna() if gender is None else catalog["gender"] == gender
+        assert ((part == "validation") & of).sum() <= round((picked & of).sum() / 5)
+
+
+def test_p5_picks_a_share_by_a_hash_that_no_other_image_changes(catalog):
+    one = split(catalog, "utkface-5000")
+    learnt = np.sort(np.concatenate([one.training, one.validation]))
+    digests = [hashlib.sha256(file.encode()).hexdigest() for file in catalog["file"]]
+    picked = [row for row, hexa in enumerate(digests) if int(hexa[:8], 16) / 2**32 < 5000 / 23707]
+    assert learnt.tolist() == picked
+    assert abs(len(learnt) / len(catalog) - 0.211) < 0.02
+    genders = catalog["gender"].fillna("").iloc
+    sizes = genders[learnt].value_counts()
+    assert genders[one.validation].value_counts().to_dict() == (sizes / 5).round().to_dict()
+    half = make_catalog(catalog["age"][::2].tolist(), files=catalog["file"][::2].tolist())
+    again = half["file"][half["p5_5000"].isin(["training", "validation"])]
+    assert set(again) == set(catalog["file"].iloc[learnt]) & set(half["file"])
+
+
+def test_p5_is_always_apart_whether_cleaned_or_not(catalog):
+    one = split(catalog, "utkface-5000")
+    assert one.notes == () and not crossing(catalog, one.parts())
+    assert one.fingerprint == split(catalog, "utkface-5000", cleaned=False).fingerprint
+
+
+@pytest.mark.parametrize("protocol", ["p2-random", "utkface-5000"])
+def test_too_few_images_say_so(protocol):
+    with pytest.raises(DataError, match=rf"{protocol}: no image for training, validation.* of 0"):
+        split(make_catalog([]), protocol)
+
+
 def test_class_counts(catalog):
     one, scheme = split(catalog, "p1-decades"), get_scheme("decades-7")
     counts = class_counts(catalog, one, scheme)
@@ -277,6 +355,44 @@ def test_utkface_p1_is_theirs_to_the_file(utkface):
     first = utkface["age"][(utkface["p1_decades"] != "") & (utkface["age"] <= 10)]
     assert first.value_counts().to_dict() == {1: 1014, 10: 156}
     assert (p1_decades(utkface) == utkface["p1_decades"]).all()
+
+
+def test_utkface_p2_is_the_recipe_and_leaks(utkface):
+    one = split(utkface, "p2-random")
+    assert one.counts() == {"training": 15_172, "validation": 3793, "test": 4742}
+    assert (p2_random(utkface) == utkface["p2_random"]).all()
+    names = utkface["file"].tolist()
+    np.random.RandomState(10).shuffle(names)
+    assert set(utkface["file"].iloc[one.test]) == set(names[int(0.8 * 23_707) :])
+    assert one.notes == ("266 of 4742 test images have a duplicate in another part",)
+
+
+def test_utkface_5000_is_p5s_list_apart_from_its_test(utkface):
+    one = split(utkface, "utkface-5000")
+    assert one.counts() == {"training": 4000, "validation": 1000, "test": 17_789}
+    assert one.notes == () and not crossing(utkface, one.parts())
+    learnt = utkface.iloc[np.union1d(one.training, one.validation)]
+    # The 5,000 as the reference counts them: genders, and ages by decade.
+    assert learnt["gender"].value_counts().to_dict() == {"male": 2584, "female": 2416}
+    decades = np.bincount(np.clip((learnt["age"].to_numpy(dtype=int) - 1) // 10, 0, 8))
+    assert decades.tolist() == [692, 341, 1664, 917, 423, 460, 241, 154, 108]
+    validation = utkface["gender"].iloc[one.validation].value_counts()
+    assert validation.to_dict() == {"male": 517, "female": 483}
+    outside = ~utkface["cluster"].isin(learnt["cluster"])
+    assert one.test.tolist() == np.flatnonzero(utkface["keep"] & outside).tolist()
+    assert (p5_5000(utkface, learnt["file"].tolist()) == utkface["p5_5000"]).all()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "start"),
+    [
+        ("p1-decades", "d1b2d8be97604bfa"),
+        ("p2-random", "beb1dc102148e588"),
+        ("utkface-5000", "3dacc2615944f976"),
+    ],
+)
+def test_utkface_splits_never_change(utkface, protocol, start):
+    assert split(utkface, protocol).fingerprint[:16] == start
 
 
 def test_utkface_folds_are_apart_complete_and_balanced(utkface):

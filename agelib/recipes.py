@@ -1,0 +1,248 @@
+"""Recipes: the folds and parts that are drawn once and kept as columns of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agelib.files import DataError, sha256_text
+from agelib.labels import get_scheme
+from agelib.paths import datasets_dir
+
+N_FOLDS = 5
+P5_LIST = "utkface_5000_128px.txt"
+_P5_SHARE = 5000 / 23_707  # of UTKFace
+
+
+def draw_columns(catalog: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Draw the folds and parts of a cleaned catalog.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Cleaned, sorted by ``file`` in byte order.
+    dataset : str
+        Name of the data set. For ``"utkface"``, the 5,000 images of P5 are those of the list
+        ``protocols/utkface_5000_128px.txt`` in the folder of data sets, if it is there.
+
+    Returns
+    -------
+    DataFrame
+        A copy with the columns ``fold``, ``p1_decades``, ``p2_random`` and ``p5_5000`` filled.
+
+    Raises
+    ------
+    DataError
+        When that list is there and names none of the images.
+    """
+    path = datasets_dir() / "protocols" / P5_LIST
+    listed = dataset == "utkface" and path.is_file()
+    return catalog.assign(
+        fold=assign_folds(catalog),
+        p1_decades=p1_decades(catalog),
+        p2_random=p2_random(catalog),
+        p5_5000=p5_5000(catalog, _p5_names(catalog, path) if listed else None),
+    )
+
+
+def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 0) -> np.ndarray:
+    """Deal the usable images into folds, whole clusters at a time, balanced by age.
+
+    Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
+    ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
+    kept ages differ between folds by less than one round: closer than a greedy search gets.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        With ``age``, ``gender``, ``race``, ``cluster``, ``usable`` and ``keep``.
+    n_folds : int
+        Number of folds, at least 2.
+    state : int
+        Random state of the coin and of the rounds.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Fold 0..n_folds-1 of each usable image, -1 of the others.
+
+    Raises
+    ------
+    ValueError
+        When ``n_folds`` is below 2.
+    """
+    if n_folds < 2:
+        raise ValueError(f"n_folds is {n_folds}; at least 2 are needed")
+    folds = np.full(len(catalog), -1, dtype=np.int64)
+    usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
+    if len(usable) == 0:
+        return folds
+    rows = catalog.iloc[usable]
+    dealt = deal(rows, n_folds, state)
+    folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
+    return folds
+
+
+def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
+    """Deal clusters into folds, as `assign_folds` says.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The rows of a catalog to deal, at least one.
+    n_folds : int
+        Number of folds.
+    state : int
+        Random state.
+
+    Returns
+    -------
+    Series of int64
+        Fold of each cluster (index: cluster number).
+    """
+    # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
+    random = np.random.RandomState(state)
+    # The kept image speaks for its cluster; without one, the first does.
+    speakers = rows.sort_values("keep", ascending=False, kind="stable")
+    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
+    keys = speakers[["age", "gender", "race"]].fillna({"gender": "", "race": ""})
+    keys = keys.assign(coin=random.permutation(len(keys)))
+    order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
+    rounds = -(-len(order) // n_folds)
+    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
+    folds = np.empty(len(order), dtype=np.int64)
+    folds[order] = places[: len(order)]
+    return pd.Series(folds, index=speakers["cluster"].to_numpy())
+
+
+def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
+    """Repeat P1's undersampling and split, file for file.
+
+    P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, groups them by decade,
+    takes the first files of every decade up to the size of the smallest (1,170 in UTKFace) and
+    draws a part for each: below 0.75 training, below 0.95 validation, else test.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Sorted by ``file`` in byte order, with ``file``, ``age`` and ``usable``.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
+        All are ``""`` when a decade has no image: then no balanced set exists.
+    """
+    scheme = get_scheme("decades-7")
+    base = base_names(catalog)
+    used = (base.str.count("_") == 3) & catalog["usable"].astype(bool)
+    decades = np.where(used, scheme.encode(catalog["age"]), -1)
+    size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
+    order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
+    order = np.concatenate(order)
+    draw = np.random.RandomState(1).rand(len(order))
+    part = np.full(len(catalog), "", dtype=object)
+    part[order] = np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
+    return part
+
+
+def p2_random(catalog: pd.DataFrame) -> np.ndarray:
+    """Repeat P2's random split on sorted names.
+
+    P2 (Vashatkar) shuffles all files with random state 10, trains on the first ``int(0.8 n)``
+    and tests on the rest; Keras's ``validation_split=0.2`` takes the end of the training files
+    for validation. It shuffled an order that depended on the machine, so the recipe is P2's but
+    the draw is not.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Sorted by ``file`` in byte order, with ``usable``.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"`` or ``"test"``; ``""`` for images that are not usable.
+    """
+    usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
+    order = usable[np.random.RandomState(10).permutation(len(usable))]
+    learnt = 4 * len(order) // 5
+    trained = 4 * learnt // 5
+    part = np.full(len(catalog), "", dtype=object)
+    part[order[:trained]] = "training"
+    part[order[trained:learnt]] = "validation"
+    part[order[learnt:]] = "test"
+    return part
+
+
+def p5_5000(catalog: pd.DataFrame, names: Collection[str] | None = None) -> np.ndarray:
+    """Split P5's images 80/20 by gender and test on all others that are clean of copies of them.
+
+    P5 (Bath) drew 1,000 of its 5,000 images for validation, stratified by gender, without a
+    random state. Here the sizes are the same, but the copies of a photograph stay on one side.
+    No image of the 5,000 is left out. Its test images were never published; here they are the
+    kept images of every cluster that has none of the 5,000.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        With ``file``, ``gender``, ``cluster``, ``usable`` and ``keep``.
+    names : collection of str, optional
+        Names, without folder, of the images to train and validate with. When not given, a hash
+        of the name picks about 21 % of the usable images, the share of the 5,000 in UTKFace.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images that are not usable
+        and for copies left out of the test.
+    """
+    base = base_names(catalog)
+    picked = base.isin(names) if names is not None else base.map(_is_picked).astype(bool)
+    picked = (picked & catalog["usable"]).to_numpy(dtype=bool)
+    cluster = catalog["cluster"].to_numpy()
+    validated = _fifth_by_gender(catalog[picked])
+    part = np.full(len(catalog), "", dtype=object)
+    part[catalog["keep"].to_numpy(dtype=bool) & ~np.isin(cluster, cluster[picked])] = "test"
+    part[picked] = np.where(np.isin(cluster[picked], validated), "validation", "training")
+    return part
+
+
+def _is_picked(name: str) -> bool:
+    return int(sha256_text(name)[:8], 16) / 2**32 < _P5_SHARE
+
+
+def _fifth_by_gender(rows: pd.DataFrame) -> np.ndarray:
+    """Return clusters, taken at random, that make up a fifth of the rows of each gender."""
+    counts = rows.groupby(["cluster", rows["gender"].fillna("")]).size().unstack(fill_value=0)
+    room = (counts.sum() / 5).round().to_numpy()
+    taken = []
+    for at in np.random.RandomState(0).permutation(len(counts)):
+        size = counts.to_numpy()[at]
+        # The many images without a copy fill up what a cluster would overfill.
+        if (size <= room).all():
+            room = room - size
+            taken.append(at)
+    return counts.index.to_numpy()[taken]
+
+
+def _p5_names(catalog: pd.DataFrame, path: Path) -> list[str]:
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a list of file names ({error}); place it anew") from error
+    if not base_names(catalog).isin(names).any():
+        raise DataError(
+            f"none of the {len(names)} lines of {path} names one of these images; place P5's "
+            "list there, or take the file away to have images picked by a hash of their names"
+        )
+    return names
+
+
+def base_names(catalog: pd.DataFrame) -> pd.Series:
+    """Return the file names of a catalog without their folders, in its rows."""
+    names = [file.rpartition("/")[2] for file in catalog["file"]]
+    return pd.Series(names, index=catalog.index, dtype="str")

@@ -13,6 +13,13 @@ from agelib.labels import get_scheme
 from agelib.records import Record
 
 SHOWN = ("accuracy", "one_off_accuracy", "macro_f1", "roc_auc", "log_loss", "mae", "cs5")
+SHOWN += ("gender_accuracy",)
+# The metrics of a chapter's closing table: where the ends of the interval stand, and digits.
+_COMPARED = {
+    "accuracy": ("low", "high", 3),
+    "mae": ("mae_low", "mae_high", 2),
+    "gender_accuracy": ("gender_low", "gender_high", 3),
+}
 
 
 def overview(record: Record) -> np.ndarray:
@@ -68,6 +75,76 @@ def metrics_row(records: Record | Sequence[Record]) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.Index([record.label for record in records], name="experiment")
     return table
+
+
+def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd.DataFrame:
+    """Return a chapter's closing table: what was reported, what we measured, and what it cost.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From :func:`agelib.results.summarise`, of one data set.
+    told : DataFrame
+        From :func:`agelib.comparison.reported`.
+    chapter : str
+        Such as ``04-baselines``.
+
+    Returns
+    -------
+    DataFrame
+        One row an experiment and metric, indexed by ``experiment``, all text: ``metric``;
+        ``reported`` (and ``n``); ``their protocol`` and ``five folds`` (value, 95 % interval, n,
+        and how many folds there are so far); ``parameters``; ``seconds`` of training and
+        ``images / s``, both of the honest record where there is one; ``reduced``. Accuracies of
+        experiments with one class a year are left out: their error in years says more.
+    """
+    rows = []
+    keys = ["number", "name", "labels"]
+    there = summary[summary["chapter"] == chapter]
+    for (number, name, labels), group in there.groupby(keys, sort=False):
+        folded = group["folds"].notna()
+        for metric, (low, high, digits) in _COMPARED.items():
+            measured = group[group[metric].notna()]
+            if measured.empty or (metric == "accuracy" and labels == "per-year-101"):
+                continue
+            same = (told["chapter"] == chapter) & (told["number"] == number)
+            said = told[same & (told["metric"] == metric)]
+            honest, theirs = measured[folded], measured[~folded]
+            costs = (honest if len(honest) else theirs).iloc[-1]
+            shown = {"low": low, "high": high, "digits": digits}
+            rows.append(
+                {
+                    "experiment": f"{number} {name}",
+                    "metric": metric,
+                    "reported": _reported(said, digits),
+                    "their protocol": _measured(theirs, metric, **shown),
+                    "five folds": _measured(honest, metric, **shown),
+                    "parameters": f"{costs['parameters']:,}",
+                    "seconds": f"{costs['seconds']:,.0f}",
+                    "images / s": f"{costs['images_per_second']:,.0f}",
+                    "reduced": costs["reduced"],
+                }
+            )
+    return pd.DataFrame(rows).set_index("experiment") if rows else pd.DataFrame()
+
+
+def _reported(said: pd.DataFrame, digits: int) -> str:
+    if said.empty:
+        return ""
+    entry = said.iloc[0]
+    part = "validation" if pd.isna(entry["value"]) else f"n = {entry['n']:,.0f}"
+    value = entry["validation"] if pd.isna(entry["value"]) else entry["value"]
+    return f"{value:.{digits}f} ({part})"
+
+
+def _measured(rows: pd.DataFrame, metric: str, *, low: str, high: str, digits: int) -> str:
+    if rows.empty:
+        return ""
+    # A full-size record goes before a reduced one.
+    row = rows.sort_values("reduced", key=lambda column: column != "").iloc[0]
+    value, ends = f"{row[metric]:.{digits}f}", f"{row[low]:.{digits}f}, {row[high]:.{digits}f}"
+    folds = "" if pd.isna(row["folds"]) else f", {row['folds']} of 5 folds"
+    return f"{value} [{ends}] (n = {row['n']:,}{folds})"
 
 
 def _split(record: Record) -> str:

@@ -42,7 +42,7 @@ LONG_COLUMNS = [
 _SAME = ["chapter", "number", "name", "dataset", "protocol", "labels", "image_size", "reduced"]
 SUMMARY_COLUMNS = [
     *(*_SAME, "folds", "states", "parameters", *_SCORES),
-    *("accuracy_sd", "mae_sd", "seconds", "backend", "hardware"),
+    *("accuracy_sd", "mae_sd", "seconds", "images_per_second", "backend", "hardware"),
 ]
 _WHOLE = ("fold", "state", "image_size", "parameters", "n", "folds", "states")
 _TEXT = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
+from agelib.cli_search import add_search_command
 from agelib.files import DataError
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--dataset", help="only this data set")
     train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
+
+    add_search_command(commands)
 
     prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
     prepare.set_defaults(command=_prepare)

@@ -54,8 +54,8 @@ def pending(results: Path | str | None = None) -> list[Pending]:
     """Return what is not there at full size, most valuable first.
 
     An experiment waits when its only record is reduced, when a chapter has planned it, or when
-    its five folds are not all there. First come the experiments that have no full-size record at
-    all, the quickest first; then the folds that complete a first one.
+    one of its five folds is there at full size and others are not. First come the experiments
+    that have no full-size record at all, the quickest first; then the folds that complete one.
 
     Parameters
     ----------
@@ -79,13 +79,12 @@ def pending(results: Path | str | None = None) -> list[Pending]:
         smaller = "; ".join(f"{k} {_used(experiment, k, summary)} of {v}"
                             for k, v in summary["reduced"].items())  # fmt: skip
         seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
+        if summary["reduced"]:
+            found[full] = Pending(full, f"reduced: {smaller}", seconds)
+            continue
         for each in _folds(full):
-            same = each.fold == full.fold
-            known = found.get(each)
-            if known and (known.reason.startswith("reduced") or not same):
-                continue
-            reason = f"reduced: {smaller}" if same else f"fold {each.fold} is not trained"
-            found[each] = Pending(each, reason, seconds)
+            reason = f"fold {each.fold} is not trained"
+            found.setdefault(each, Pending(each, reason, seconds))
     for path in sorted(results.glob("*/*/*-planned.json")):
         for values in _read(path)["planned"]:
             experiment = _experiment(values, path)

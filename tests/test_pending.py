@@ -55,10 +55,12 @@ def test_a_reduced_record_waits_until_the_full_one_is_there(lab):
 
 
 def test_missing_folds_wait_behind_and_the_quickest_goes_first(lab):
-    lab.record(FULL.reduced(epochs=1).on("sample-5fold", fold=0))
+    lab.record(FULL.on("sample-5fold", fold=2).reduced(epochs=1))
+    assert [e.experiment.fold for e in pending()] == [2]
+    lab.record(FULL.on("sample-5fold", fold=0))
     lab.record(FULL.tweak("1.1", "longer", recipe={"epochs": 40}).reduced(epochs=1))
     waiting = pending()
-    assert [e.experiment.fold for e in waiting] == [0, None, 1, 2, 3, 4]
+    assert [e.experiment.fold for e in waiting] == [2, None, 1, 3, 4]
     assert waiting[0].seconds < waiting[1].seconds
     assert waiting[2].reason == "fold 1 is not trained"
 

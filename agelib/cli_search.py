@@ -1,0 +1,71 @@
+"""The command ``python -m agelib search``: one worker of the topology search."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_search_command(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the command line's.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        From ``ArgumentParser.add_subparsers``.
+    """
+    search = commands.add_parser(
+        "search",
+        help="train the topology search's trials; several processes share the work",
+        description="Train the trials of P3's topology search that have no record yet. Start it "
+        "as often as there are processors: the processes share one study and never train the "
+        "same. Stopped, it goes on where it was. On machines that share no folder, commit the "
+        "records: they are the study.",
+    )
+    search.set_defaults(command=_search)
+    search.add_argument("--dataset", default="utkface", help="default: utkface")
+    search.add_argument(
+        "--budget", type=_count, metavar="MINUTES", help="stop after this; the next call goes on"
+    )
+    search.add_argument(
+        "--extra", type=_count, default=0, metavar="N", help="so many proposals of the sampler"
+    )
+    search.add_argument("--image-size", type=_count, default=80, help="in pixels; default 80")
+    search.add_argument("--epochs", type=_count, default=8, help="budget of a trial; default 8")
+    search.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16"), default="float32", help="of computing"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from agelib import datasets
+    from agelib.lab import Lab
+    from agelib.pending import Trained
+    from agelib.search import candidates, search
+
+    failed = False
+
+    def told(outcome: Trained) -> None:
+        nonlocal failed
+        failed |= outcome.status == "failed"
+        print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
+
+    datasets.get(options.dataset)
+    experiments = candidates(
+        options.dataset,
+        image_size=options.image_size,
+        epochs=options.epochs,
+        precision=options.precision,
+    )
+    budget = None if options.budget is None else 60 * options.budget
+    lab = Lab(options.dataset, retrain=False, epochs=None, jobs=None)
+    records = search(lab, experiments, extra=options.extra, budget=budget, told=told)
+    pruned = sum(bool(record.summary.get("pruned")) for record in records)
+    total = len(experiments) + options.extra
+    print(f"{len(records)} of {total} trials have a record, {pruned} of them pruned")
+    return 1 if failed else 0

@@ -26,10 +26,11 @@ from agelib.notebooks import Task, find_notebooks, plan_run
 QUICK: dict[str, Any] = {
     "DATASET": "sample",
     "RETRAIN": False,
-    "EPOCHS": 3,
+    "EPOCHS": 2,
     "FOLDS": 2,
     "STATES": 2,
-    "SAMPLE_SIZE": 1200,
+    "SAMPLE_SIZE": 1000,
+    "TRIALS": 8,
 }
 
 _TICK = 0.2  # seconds between two looks at the running processes

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
+from agelib.cli_pending import add_train_command, pending_table, whole_number
 from agelib.cli_search import add_search_command
 from agelib.files import DataError
 
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="03 or 03-lenet; default all")
     run.add_argument("--dataset", default="sample", help="default: sample, small and quick")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/DATE-TIME")
-    run.add_argument("--jobs", type=_count, default=1, metavar="N", help="notebooks at a time")
+    run.add_argument(
+        "--jobs", type=whole_number, default=1, metavar="N", help="notebooks at a time"
+    )
     run.add_argument("--retrain", action="store_true", help="train even where there is a record")
     run.add_argument(
         *("-p", "--parameter"),
@@ -89,36 +92,26 @@ def _parser() -> argparse.ArgumentParser:
         "--pending", action="store_true", help="instead list what has no full-size record"
     )
 
-    train = commands.add_parser("train", help="train what has no full-size record")
-    train.set_defaults(command=_train)
-    train.add_argument("--pending", action="store_true", required=True, help="all of it, in order")
-    train.add_argument(
-        "--budget", type=_count, metavar="MINUTES", help="stop after this; the next call goes on"
-    )
-    train.add_argument("--dataset", help="only this data set")
-    train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
-
+    add_train_command(commands)
     add_search_command(commands)
 
     prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
     prepare.set_defaults(command=_prepare)
     prepare.add_argument("dataset", metavar="DATASET")
     prepare.add_argument("source", nargs="?", type=Path, metavar="SOURCE", help="archive or folder")
-    prepare.add_argument("--size", type=_count, default=128, help="side in pixels; default 128")
+    prepare.add_argument(
+        "--size", type=whole_number, default=128, help="side in pixels; default 128"
+    )
     prepare.add_argument("--color", choices=("rgb", "grey"), default="rgb")
-    prepare.add_argument("--jobs", type=_count, metavar="N", help="threads; default all cores")
+    prepare.add_argument(
+        "--jobs", type=whole_number, metavar="N", help="threads; default all cores"
+    )
     prepare.add_argument(
         "--own",
         action="store_true",
         help="draw a manifest of these images although one is committed",
     )
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -241,56 +234,12 @@ def _results(options: argparse.Namespace) -> int:
 
 
 def _list_pending(options: argparse.Namespace) -> int:
-    import pandas as pd
-
-    from agelib.pending import pending
-
     if options.long:
         raise DataError("--long goes with records, not with --pending")
-    rows = [
-        {
-            "chapter": entry.experiment.chapter,
-            "number": entry.experiment.number,
-            "name": entry.experiment.name,
-            "dataset": entry.experiment.dataset,
-            "protocol": entry.experiment.protocol,
-            "fold": entry.experiment.fold,
-            "state": entry.experiment.state,
-            "image_size": entry.experiment.image_size,
-            "epochs": entry.experiment.recipe.epochs,
-            "hours": None if entry.seconds is None else entry.seconds / 3600,
-            "reason": entry.reason,
-        }
-        for entry in pending(options.folder)
-        if options.dataset in (None, entry.experiment.dataset)
-        and options.protocol in (None, entry.experiment.protocol)
-    ]
-    table = pd.DataFrame(rows).astype({"fold": "Int64"}) if rows else pd.DataFrame()
-    if table.empty and options.format == "table":
-        sys.stdout.write("nothing is pending\n")
-        return 0
-    sys.stdout.write(_formatted(table, options.format))
+    table = pending_table(options.folder, dataset=options.dataset, protocol=options.protocol)
+    none = table.empty and options.format == "table"
+    sys.stdout.write("nothing is pending\n" if none else _formatted(table, options.format))
     return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    from agelib.pending import Trained, pending, train_pending
-
-    entries = [
-        entry
-        for entry in pending()
-        if options.dataset in (None, entry.experiment.dataset)
-        and options.chapter in (None, entry.experiment.chapter)
-    ]
-
-    def told(outcome: Trained) -> None:
-        print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
-
-    budget = None if options.budget is None else 60 * options.budget
-    outcomes = train_pending(entries, budget=budget, told=told)
-    done = sum(outcome.status == "done" for outcome in outcomes)
-    print(f"{done} trained, {len(entries) - done} pending")
-    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
 def _formatted(table: pd.DataFrame, form: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from agelib.cli_pending import tell, whole_number
+
 
 def add_search_command(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line's.
@@ -24,22 +26,25 @@ def add_search_command(commands: argparse._SubParsersAction) -> None:
     search.set_defaults(command=_search)
     search.add_argument("--dataset", default="utkface", help="default: utkface")
     search.add_argument(
-        "--budget", type=_count, metavar="MINUTES", help="stop after this; the next call goes on"
+        "--budget",
+        type=whole_number,
+        metavar="MINUTES",
+        help="stop after this; the next call goes on",
     )
     search.add_argument(
-        "--extra", type=_count, default=0, metavar="N", help="so many proposals of the sampler"
+        "--extra",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="so many proposals of the sampler",
     )
-    search.add_argument("--image-size", type=_count, default=80, help="in pixels; default 80")
-    search.add_argument("--epochs", type=_count, default=8, help="budget of a trial; default 8")
+    search.add_argument("--image-size", type=whole_number, default=80, help="in pixels; default 80")
+    search.add_argument(
+        "--epochs", type=whole_number, default=8, help="budget of a trial; default 8"
+    )
     search.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16"), default="float32", help="of computing"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -53,7 +58,7 @@ def _search(options: argparse.Namespace) -> int:
     def told(outcome: Trained) -> None:
         nonlocal failed
         failed |= outcome.status == "failed"
-        print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
+        tell(outcome)
 
     datasets.get(options.dataset)
     experiments = candidates(

@@ -52,9 +52,10 @@ def reported_and_ours(
     Returns
     -------
     DataFrame
-        ``chapter``, ``label``, ``reported``, ``reported_n``; ``replicated`` (ours under the
-        project's protocol) and ``honest`` (ours under the data set's five folds with the same
-        labels), each with ``_low``, ``_high``, ``_n`` and ``_reduced``; ``parameters``. One row
+        ``chapter``, ``label``, ``labels``, ``reported`` (on a test part; on validation where
+        ``reported_n`` is missing), ``reported_n``; ``replicated`` (ours under the project's
+        protocol) and ``honest`` (ours under the data set's five folds with the same labels), each
+        with ``_low``, ``_high``, ``_n`` and ``_reduced``; ``parameters``. One row
         per reported experiment that has a record; a full-size one goes before a reduced one.
         What there is not is missing.
     """
@@ -68,10 +69,12 @@ def reported_and_ours(
         if same.empty:
             continue
         label = f"{same.iloc[0]['number']} {same.iloc[0]['name']}"
-        row = {"chapter": entry.chapter, "label": label}
+        row = {"chapter": entry.chapter, "label": label, "labels": entry.labels}
         # On another data set, such as the built-in sample, the project reported nothing.
         same_data = same.iloc[0]["dataset"] == entry.dataset
-        row["reported"], row["reported_n"] = (entry.value, entry.n) if same_data else (None, None)
+        # What a project measured on validation only stands in for a test part that it lacked.
+        told_value = entry.validation if pd.isna(entry.value) else entry.value
+        row["reported"], row["reported_n"] = (told_value, entry.n) if same_data else (None, None)
         row |= _ours(same[same["protocol"] == entry.protocol], "replicated", metric)
         row |= _ours(same[same["protocol"].str.endswith("-5fold")], "honest", metric)
         rows.append(row | {"parameters": same.iloc[0]["parameters"]})

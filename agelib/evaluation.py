@@ -10,7 +10,6 @@ Every function takes the predictions of a test part: one row per image with ``fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -28,13 +27,16 @@ from agelib.bootstrap import (
     log_loss_score,
     share_score,
 )
+from agelib.checks import (
+    checked,
+    estimate_column,
+    probability_columns,
+    refuse_other_images,
+    refuse_repeats,
+)
 from agelib.files import DataError
 
 METRICS = (*CONFUSION_METRICS, "roc_auc", "log_loss", *AGE_METRICS, *GENDER_METRICS)
-KINDS = ("classification", "regression")
-
-# Rounding 101 probabilities to five decimals moves a sum by 5e-4 at most.
-_SUM_TOLERANCE = 1e-3
 
 
 def evaluate(
@@ -87,7 +89,7 @@ def evaluate(
     5e-6 where they are smaller and each row is divided by its sum. ``median_error`` is the
     median absolute error and ``cs5`` the share of absolute errors of at most five years.
     """
-    frame = _checked(predictions, kind=kind, n_classes=n_classes)
+    frame = checked(predictions, kind=kind, n_classes=n_classes)
     scores = _scores(frame, kind=kind, metrics=metrics)
 
     def score(weights: np.ndarray) -> np.ndarray:
@@ -139,9 +141,9 @@ def paired_difference(
     ValueError
         If the metric is unknown or does not apply.
     """
-    first = _checked(a, kind=kind, n_classes=n_classes)
-    second = _checked(b, kind=kind, n_classes=n_classes)
-    _refuse_other_images(first, second, truth="true" if kind == "classification" else "age")
+    first = checked(a, kind=kind, n_classes=n_classes)
+    second = checked(b, kind=kind, n_classes=n_classes)
+    refuse_other_images(first, second, truth="true" if kind == "classification" else "age")
     ((_, of_a),) = _scores(first, kind=kind, metrics=[metric]).items()
     ((names, of_b),) = _scores(second, kind=kind, metrics=[metric]).items()
     row = names.index(metric)
@@ -183,7 +185,7 @@ def pooled(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
                 f"{', '.join(odd) or 'their order'}); pool folds of one experiment only."
             )
     joined = pd.concat(parts, ignore_index=True)
-    _refuse_repeats(joined)
+    refuse_repeats(joined)
     return joined.sort_values("file", kind="stable", ignore_index=True)
 
 
@@ -222,12 +224,12 @@ def _scores(
     builders: dict[tuple[str, ...], Callable[[], Score]] = {}
     if kind == "classification":
         true, predicted = frame["true"].to_numpy(), frame["predicted"].to_numpy()
-        probabilities = frame[_probability_columns(frame)].to_numpy(np.float64)
+        probabilities = frame[probability_columns(frame)].to_numpy(np.float64)
         k = probabilities.shape[1]
         builders[CONFUSION_METRICS] = lambda: confusion_score(true, predicted, k)
         builders[("roc_auc",)] = lambda: auc_score(true, probabilities)
         builders[("log_loss",)] = lambda: log_loss_score(true, probabilities)
-    estimate = _estimate(frame, kind)
+    estimate = estimate_column(frame, kind)
     if estimate:
         errors = np.abs(frame[estimate].to_numpy() - frame["age"].to_numpy())
         builders[AGE_METRICS] = lambda: age_score(errors)
@@ -243,110 +245,3 @@ def _scores(
             )
     wanted = set(metrics or known)
     return {names: build() for names, build in builders.items() if wanted & set(names)}
-
-
-def _estimate(frame: pd.DataFrame, kind: str) -> str | None:
-    """Return the column that holds the estimated age in years, if there is one."""
-    if "expected_age" in frame.columns:
-        return "expected_age" if kind == "regression" or "age" in frame.columns else None
-    return "predicted" if kind == "regression" else None
-
-
-def _probability_columns(frame: pd.DataFrame) -> list[str]:
-    found = [c for c in map(str, frame.columns) if re.fullmatch(r"p\d+", c)]
-    return sorted(found, key=lambda name: int(name[1:]))
-
-
-def _checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> pd.DataFrame:
-    """Return the predictions sorted by file, or raise with the file and the bad value."""
-    if kind not in KINDS:
-        raise ValueError(f"Unknown kind {kind!r}; choose 'classification' or 'regression'.")
-    estimate = _estimate(predictions, kind)
-    needed = ["file", *(["true", "predicted"] if kind == "classification" else [])]
-    needed += ["age", estimate] if estimate else []
-    missing = [name for name in needed if name not in predictions.columns]
-    if missing:
-        raise DataError(
-            f"The predictions lack the column{'s' * (len(missing) > 1)} {', '.join(missing)}, "
-            f"needed for {kind}; they have {', '.join(map(str, predictions.columns))}."
-        )
-    if predictions.empty:
-        raise DataError("The predictions are empty: the test part holds no image; check the split.")
-    _refuse_repeats(predictions)
-    frame = predictions.reset_index(drop=True)
-    for name in ["age", estimate] if estimate else []:
-        years = _numbers(frame, name)
-        _refuse(frame, name, ~np.isfinite(years), "is no number of years", "drop the image")
-        frame[name] = years
-    if "p_female" in frame.columns:
-        for name in ("female", "p_female"):
-            share = _numbers(frame, name)
-            bad = ~((share >= 0) & (share <= 1))
-            _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
-            frame[name] = share
-    if kind == "classification":
-        _check_classes(frame, n_classes)
-    # Sorted, the resamples are the same images whatever the order of the rows was.
-    return frame.sort_values("file", kind="stable", ignore_index=True)
-
-
-def _check_classes(frame: pd.DataFrame, n_classes: int | None) -> None:
-    """Check probabilities and labels; leave the labels as int64 in ``frame``."""
-    columns = _probability_columns(frame)
-    k = len(columns) if n_classes is None else n_classes
-    if k < 2 or columns != [f"p{c}" for c in range(k)]:
-        raise DataError(
-            f"The predictions have {len(columns)} probability columns but {k} classes; they need "
-            f"p0 to p{max(k, 2) - 1}, one for each class of the label scheme."
-        )
-    for name in columns:
-        values = _numbers(frame, name)
-        bad = ~((values >= 0) & (values <= 1 + _SUM_TOLERANCE))
-        _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
-        frame[name] = values
-    sums = frame[columns].sum(axis=1).to_numpy()
-    off, what = np.abs(sums - 1) > _SUM_TOLERANCE, "is not a softmax output; its row sums to {:.4f}"
-    _refuse(frame, "p0", off, what.format(sums[off.argmax()]), "store all classes as float32")
-    for name in ("true", "predicted"):
-        labels = _numbers(frame, name)
-        bad = ~np.isin(labels, np.arange(k))
-        _refuse(frame, name, bad, f"is no class of 0..{k - 1}", "check the label scheme")
-        frame[name] = labels.astype(np.int64)
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column as float64, NaN where a value is missing or no number."""
-    return pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-
-
-def _refuse(frame: pd.DataFrame, name: str, bad: np.ndarray, what: str, remedy: str) -> None:
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"Predictions, row {row} ({frame['file'].iloc[row]!r}): {name} = "
-            f"{frame[name].iloc[row]} {what} ({bad.sum()} of {len(frame)} rows); {remedy}."
-        )
-
-
-def _refuse_other_images(a: pd.DataFrame, b: pd.DataFrame, *, truth: str) -> None:
-    only_a, only_b = len(set(a.file) - set(b.file)), len(set(b.file) - set(a.file))
-    if only_a or only_b:
-        raise DataError(
-            f"The predictions cover different files: {len(a)} and {len(b)}, of which {only_a} only "
-            f"in the first and {only_b} only in the second; compare the same protocol and fold."
-        )
-    differs = a[truth].to_numpy() != b[truth].to_numpy()
-    if differs.any():
-        raise DataError(
-            f"The predictions disagree about {truth!r} for {differs.sum()} of {len(a)} files, "
-            f"first {a.file[differs.argmax()]!r}; compare records of the same label scheme."
-        )
-
-
-def _refuse_repeats(frame: pd.DataFrame) -> None:
-    repeated = frame["file"].duplicated().to_numpy()
-    if repeated.any():
-        raise DataError(
-            f"{int(repeated.sum())} rows repeat an image, first {frame.file[repeated].iloc[0]!r}; "
-            "every image may be scored once: pool different folds of one random state."
-        )

@@ -13,11 +13,24 @@ _PLACE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTA
 FIGURE = "reported-replicated-honest.png"
 
 
+_METRICS = {"accuracy": 3, "mae": 2, "gender_accuracy": 3}  # and their digits
+
+
 def compared() -> pd.DataFrame:
-    """Return what was reported on UTKFace beside what was measured, see `comparison`."""
+    """Return what was reported on UTKFace beside what was measured, see `comparison`.
+
+    The column ``metric`` says of what: accuracy of the classes, mean absolute error in years, or
+    accuracy of the gender.
+    """
     summary = results.summarise()
     summary = summary[summary["dataset"] == "utkface"]
-    return comparison.reported_and_ours(summary, comparison.reported())
+    told = comparison.reported()
+    told = told[told["dataset"] == "utkface"]
+    tables = (
+        comparison.reported_and_ours(summary, told, metric).assign(metric=metric)
+        for metric in _METRICS
+    )
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
 def results_markdown(table: pd.DataFrame) -> str:
@@ -28,13 +41,17 @@ def results_markdown(table: pd.DataFrame) -> str:
     table : DataFrame
         From `compared`.
     """
-    head = ["experiment", "reported", "replicated: their images and split", "honest: five folds"]
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|"]
+    head = ["experiment", "metric", "reported", "replicated: their images and split"]
+    lines = [f"| {' | '.join([*head, 'honest: five folds'])} |", "|---|---|---|---|---|"]
     for row in table.to_dict("records"):
-        cells = [row["label"], f"{row['reported']:.3f} (n = {row['reported_n']:,})"]
+        digits = _METRICS[row["metric"]]
+        n = "validation" if pd.isna(row["reported_n"]) else f"n = {row['reported_n']:,}"
+        cells = [f"{row['label']} ({row['labels']})", row["metric"].replace("_", " ")]
+        cells.append(f"{row['reported']:.{digits}f} ({n})")
         for kind in ("replicated", "honest"):
             value, low, high, n = (row[f"{kind}{end}"] for end in ("", "_low", "_high", "_n"))
-            text = f"{value:.3f} [{low:.3f}, {high:.3f}] (n = {n:,})" if pd.notna(value) else ""
+            ends = f"[{low:.{digits}f}, {high:.{digits}f}]"
+            text = f"{value:.{digits}f} {ends} (n = {n:,})" if pd.notna(value) else ""
             reduced = row[f"{kind}_reduced"]
             cells.append(f"{text}; {reduced}" if reduced else text)
         lines.append(f"| {' | '.join(cells)} |")
@@ -66,7 +83,8 @@ def main() -> None:
     path = paths.root() / "README.md"
     write_text(path, filled(path.read_text(encoding="utf-8"), results_markdown(table)))
     plots.use_style()
-    ax = plots.reported_versus_ours(table, "Accuracy (7 decades)")
+    decades = table[(table["labels"] == "decades-7") & (table["metric"] == "accuracy")]
+    ax = plots.reported_versus_ours(decades, "Accuracy (7 decades)")
     with atomic_path(paths.root() / "models-and-results" / FIGURE) as temporary:
         ax.figure.savefig(temporary, bbox_inches="tight", metadata={"Software": None})
 

@@ -39,7 +39,8 @@ def printed(path):
 
 
 def test_quick_parameters_are_the_notebooks_common_names():
-    assert set(batch.QUICK) == {"DATASET", "RETRAIN", "EPOCHS", "FOLDS", "STATES", "SAMPLE_SIZE"}
+    numbers = {"EPOCHS", "FOLDS", "STATES", "SAMPLE_SIZE", "TRIALS"}
+    assert set(batch.QUICK) == {"DATASET", "RETRAIN", *numbers}
     assert batch.QUICK["DATASET"] == "sample"
     assert batch.QUICK["RETRAIN"] is False
 

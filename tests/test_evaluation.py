@@ -31,6 +31,9 @@ def made_up(n=60, k=5, *, state=0, skill=2.0, decimals=5, true=None):
     p = (p / p.sum(axis=1, keepdims=True)).round(decimals)
     table = pd.DataFrame({"file": [f"{i:05d}.jpg" for i in range(n)], "age": true})
     table = table.assign(true=true, predicted=p.argmax(axis=1), expected_age=p @ np.arange(k))
+    female = np.random.default_rng([state, 1]).integers(2, size=n)
+    share = np.random.default_rng([state, 2]).random(n)
+    table = table.assign(female=female, p_female=(share + skill * female) / (1 + skill))
     return pd.concat([table, pd.DataFrame(p, columns=[f"p{c}" for c in range(k)])], axis=1)
 
 
@@ -63,6 +66,7 @@ def by_scikit_learn(table, k):
         )
         names = [f"{average}_{name}" for name in ("precision", "recall", "f1")]
         values |= dict(zip(names, scores[:3], strict=True))
+    values["gender_accuracy"] = sk.accuracy_score(table["female"], table["p_female"] > 0.5)
     present = [c for c in range(k) if 0 < (true == c).sum() < len(true)]
     if present:
         areas = [sk.roc_auc_score(true == c, p[:, c]) for c in present]
@@ -407,3 +411,10 @@ def test_states_are_summarised_by_mean_and_standard_deviation():
     assert across_states(tables[1:2])["sd"].isna().all()
     with pytest.raises(DataError, match="no results"):
         across_states([])
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.1, 1.2])
+def test_an_impossible_gender_probability_is_named(value):
+    table = made_up().assign(p_female=lambda t: t["p_female"].mask(t.index == 3, value))
+    with pytest.raises(DataError, match=r"row 3 \('00003\.jpg'\): p_female = .*train again"):
+        evaluate(table, kind="classification")

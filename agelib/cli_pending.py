@@ -1,0 +1,100 @@
+"""The command ``python -m agelib train``, and the table of what is pending."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agelib.pending import Trained
+
+
+def whole_number(text: str) -> int:
+    """Return an option's value as a whole number from 1 up, for ``argparse``."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def tell(outcome: Trained) -> None:
+    """Print what became of a training, one line as it comes."""
+    print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
+
+
+def add_train_command(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the command line's.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        From ``ArgumentParser.add_subparsers``.
+    """
+    train = commands.add_parser(
+        "train",
+        help="train what has no full-size record",
+        description="Train experiments that so far have a reduced record or none, most valuable "
+        "first. Interrupted or out of budget, it keeps a checkpoint, and the next call goes on.",
+    )
+    train.set_defaults(command=_train)
+    train.add_argument("--pending", action="store_true", required=True, help="all of it, in order")
+    train.add_argument(
+        "--budget", type=whole_number, metavar="MINUTES", help="stop after this many minutes"
+    )
+    train.add_argument("--dataset", help="only this data set")
+    train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
+
+
+def pending_table(
+    folder: Path | None, *, dataset: str | None = None, protocol: str | None = None
+) -> pd.DataFrame:
+    """Return what is pending, one row each, in the order in which it would be trained.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Results folder; the collection's own when None.
+    dataset, protocol : str, optional
+        Only of these.
+
+    Returns
+    -------
+    DataFrame
+        What the experiment is, at full size; ``hours`` of training on the hardware that made the
+        reduced record, missing where there is none; ``reason``.
+    """
+    import pandas as pd
+
+    from agelib.pending import pending
+
+    names = ("chapter", "number", "name", "dataset", "protocol", "fold", "state", "image_size")
+    rows = [
+        {name: getattr(entry.experiment, name) for name in names}
+        | {
+            "epochs": entry.experiment.recipe.epochs,
+            "hours": None if entry.seconds is None else entry.seconds / 3600,
+            "reason": entry.reason,
+        }
+        for entry in pending(folder)
+        if dataset in (None, entry.experiment.dataset)
+        and protocol in (None, entry.experiment.protocol)
+    ]
+    return pd.DataFrame(rows).astype({"fold": "Int64"}) if rows else pd.DataFrame()
+
+
+def _train(options: argparse.Namespace) -> int:
+    from agelib.pending import pending, train_pending
+
+    entries = [
+        entry
+        for entry in pending()
+        if options.dataset in (None, entry.experiment.dataset)
+        and options.chapter in (None, entry.experiment.chapter)
+    ]
+    budget = None if options.budget is None else 60 * options.budget
+    outcomes = train_pending(entries, budget=budget, told=tell)
+    done = sum(outcome.status == "done" for outcome in outcomes)
+    print(f"{done} trained, {len(entries) - done} pending")
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

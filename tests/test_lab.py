@@ -138,6 +138,29 @@ def test_report_shows_a_regression(lab):
     assert "mae" in report.metrics_row(record)
 
 
+def test_age_and_gender_are_shown_as_errors_in_years_and_as_four_curves(lab):
+    number = LENET.tweak("4.0", "years", labels="age", gender=1.0)
+    years = LENET.tweak("4.1", "one class a year", labels="per-year-101", gender=1.0)
+    number, years = lab.records([number, years])
+    # A confusion matrix of 101 classes tells nothing.
+    axes = report.overview(years)
+    error = years.metrics.loc["mae", "value"]
+    assert axes[0].get_ylabel() == "Mean absolute error (years)"
+    assert axes[1].get_title(loc="left").startswith(f"Mean absolute error {error:.2f} years")
+    curves = report.two_task_curves(years)
+    labels = [ax.get_ylabel().split(" (")[0] for ax in curves.flat]
+    assert labels == ["Gender loss", "Gender accuracy", "Age loss", "Mean absolute error"]
+    with pytest.raises(ValueError, match="gender_loss"):
+        report.two_task_curves(lab.record(LENET))
+
+    for metric in ("mae", "gender_accuracy"):
+        row = comparison.differences_from([number], [[years]], metric=metric).iloc[0]
+        a, b = (record.metrics.loc[metric, "value"] for record in (years, number))
+        assert row["difference"] == pytest.approx(a - b) and row["n"] == len(years.predictions)
+    with pytest.raises(DataError, match="lack"):
+        comparison.differences_from([number], [[lab.record(LENET)]], metric="mae")
+
+
 def test_reported_replicated_and_honest_stand_in_one_row(lab):
     lab.records([LENET, *LENET.over_folds(lab.five_fold, 2)])
     l2 = LENET.tweak("1.2", "LeNet-5 + L2", options={"l2": 0.001})
@@ -158,3 +181,24 @@ def test_reported_replicated_and_honest_stand_in_one_row(lab):
     gains = comparison.differences_from(base, [folds, base])
     assert gains.loc[1, "difference"] == 0 and gains.loc[1, "clear"] == "no"
     assert gains.loc[0, "n"] == row["honest_n"]
+
+
+def test_a_chapters_table_tells_what_was_reported_measured_and_spent(lab):
+    lab.records([LENET, *LENET.over_folds(lab.five_fold, 2)])
+    years = LENET.tweak("5.0", "per year", labels="per-year-101", gender=1.0)
+    lab.record(years)
+    told = comparison.reported().assign(chapter="99-test")
+    told = told[told["number"].isin(["1.0"]) & (told["labels"] == "decades-7")].head(1)
+    table = report.chapter_table(results.summarise(), told, "99-test")
+    row = table.loc["1.0 LeNet-5"]
+    assert (row["metric"], row["reported"]) == ("accuracy", "0.544 (n = 384)")
+    value = lab.record(LENET).metrics.loc["accuracy", "value"]
+    assert row["their protocol"].startswith(f"{value:.3f} [")
+    assert row["five folds"].endswith("2 of 5 folds)")
+    # One class a year: errors in years and gender, not the accuracy of single years.
+    assert table.loc["5.0 per year", "metric"].tolist() == ["mae", "gender_accuracy"]
+    assert set(table.loc["5.0 per year", "reported"]) == {""}
+    only_validation = told.assign(value=np.nan, n=np.nan, validation=0.5)
+    table = report.chapter_table(results.summarise(), only_validation, "99-test")
+    assert table.loc["1.0 LeNet-5", "reported"] == "0.500 (validation)"
+    assert report.chapter_table(results.summarise(), told, "98-nothing").empty

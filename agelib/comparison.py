@@ -105,7 +105,8 @@ def differences_from(
     tweaks : sequence of sequence of Record
         The same for each tweak.
     metric : str
-        Metric of the difference, tweak minus base.
+        Metric of the difference, tweak minus base. Between the age as a number and one class a
+        year: the errors in years and the accuracy of the gender.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def differences_from(
             pooled([record.predictions for record in records]),
             pooled([record.predictions for record in base]),
             metric=metric,
-            **_task(records[0]),
+            **_task(records[0], base[0]),
         )
         clear = "yes" if gain["low"] > 0 or gain["high"] < 0 else "no"
         row = {"tweak": records[0].label, "difference": gain["value"], "low": gain["low"]}
@@ -127,10 +128,12 @@ def differences_from(
     return pd.DataFrame(rows)
 
 
-def _task(record: Record) -> dict:
+def _task(*records: Record) -> dict:
     from agelib.labels import get_scheme
 
-    scheme = get_scheme(record.experiment["labels"])
-    if scheme.kind == "regression":
+    schemes = [get_scheme(record.experiment["labels"]) for record in records]
+    # One class a year takes part among years by its expected age; other classes have none.
+    in_years = all(s.kind == "regression" or s.name == "per-year-101" for s in schemes)
+    if in_years and any(s.kind == "regression" for s in schemes):
         return {"kind": "regression"}
-    return {"kind": "classification", "n_classes": scheme.n_classes}
+    return {"kind": "classification", "n_classes": schemes[0].n_classes}

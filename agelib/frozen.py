@@ -23,6 +23,10 @@ class Outputs:
     def __len__(self) -> int:
         return len(self.values)
 
+    def release(self) -> None:
+        """Let go of the outputs."""
+        self.values = self.values[:0]
+
     def take(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return the outputs at ``positions``."""
         return self.values[positions]
@@ -65,16 +69,11 @@ class Frozen:
         between = network.get_layer("trunk")._inbound_nodes[-1].output_tensors[0]
         self.front = keras.Model(network.inputs, between)
         self.front.compile(jit_compile=backend.jit_compile())
-        self.rest = keras.Model(between, _structure(network), name=network.name)
+        self.rest = keras.Model(between, network.output, name=network.name)
 
     def cached(self, part: Part) -> Part:
         """Return the part with the trunk's outputs in the place of images."""
         batches = Batches(part.images, batch_size=PREDICTION_BATCH)
-        return dataclasses.replace(
-            part, images=Outputs(np.asarray(self.front.predict(batches, verbose=0)))
-        )
-
-
-def _structure(network: keras.Model):
-    names = network.output_names
-    return dict(zip(names, network.outputs, strict=True)) if len(names) > 1 else network.outputs[0]
+        outputs = Outputs(np.asarray(self.front.predict(batches, verbose=0)))
+        part.images.release()
+        return dataclasses.replace(part, images=outputs)

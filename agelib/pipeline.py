@@ -41,6 +41,10 @@ class Images:
         """Whether the images are held in memory."""
         return self._pixels is not None
 
+    def release(self) -> None:
+        """Let go of the images in memory; they are read from the store from now on."""
+        self._pixels = None
+
     def take(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return the images at ``positions`` as uint8 of shape (len, size, size, channels)."""
         if self._pixels is not None:

@@ -14,6 +14,7 @@ from agelib.records import Record
 
 SHOWN = ("accuracy", "one_off_accuracy", "macro_f1", "roc_auc", "log_loss", "mae", "cs5")
 SHOWN += ("gender_accuracy",)
+_TWO_TASKS = ("gender_loss", "gender_accuracy", "age_loss", "mae")
 # The metrics of a chapter's closing table: where the ends of the interval stand, and digits.
 _COMPARED = {
     "accuracy": ("low", "high", 3),
@@ -23,7 +24,7 @@ _COMPARED = {
 
 
 def overview(record: Record) -> np.ndarray:
-    """Draw a record's learning curves and, of a classification, its confusion matrix.
+    """Draw a record's learning curves and its confusion matrix, or in years its error by age.
 
     Parameters
     ----------
@@ -33,18 +34,44 @@ def overview(record: Record) -> np.ndarray:
     Returns
     -------
     ndarray of Axes, shape (2,)
-        Learning curves; per-class rates, or errors by age for a regression.
+        Learning curves; per-class rates, or errors by age where the age is estimated in years,
+        as a number or with one class a year.
     """
     scheme = get_scheme(record.experiment["labels"])
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     figure.suptitle(f"{record.label}, {_split(record)}")
-    if scheme.kind == "regression":
+    if "mae" in record.history:
         plots.learning_curves(record.history, metric="mae", ax=axes[0])
         plots.error_by_age(record.predictions, ax=axes[1])
         return axes
     plots.learning_curves(record.history, ax=axes[0])
     matrix = confusion.confusion_matrix(record.predictions, scheme.n_classes)
     confusion.plot_confusion(matrix, scheme.names, normalize=True, ax=axes[1])
+    return axes
+
+
+def two_task_curves(record: Record) -> np.ndarray:
+    """Draw the four learning curves of a network for age and gender (P5's coursework asks for).
+
+    Parameters
+    ----------
+    record : Record
+        Of an experiment with a gender output, its age in years.
+
+    Returns
+    -------
+    ndarray of Axes, shape (2, 2)
+        Gender loss and accuracy; age loss and mean absolute error.
+
+    Raises
+    ------
+    ValueError
+        If the record's history lacks one of the four.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure.suptitle(f"{record.label}, {_split(record)}")
+    for ax, metric in zip(axes.flat, _TWO_TASKS, strict=True):
+        plots.learning_curves(record.history, metric=metric, ax=ax)
     return axes
 
 

@@ -213,11 +213,15 @@ def train(
         If another process is training the same experiment.
     """
     with only_one(folder, experiment.slug):
+        run = _Run(experiment, folder, store, catalog, split, init)
         try:
-            run = _Run(experiment, folder, store, catalog, split, init)
             ended = _run_epochs(experiment, run.checkpoints, run.trained, run.parts, after_epoch)
             return run.conclude(manifest, pruned=ended)
         finally:
+            # TensorFlow keeps what fed a `fit` for as long as the process lives: without the
+            # images that is little, with them a search of dozens of networks would fill memory.
+            for part in run.parts.values():
+                part.images.release()
             keras.backend.clear_session()
 
 

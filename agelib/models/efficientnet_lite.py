@@ -42,6 +42,7 @@ def efficientnet_lite0(
     batch_statistics: bool = False,
     pooling: str = "avg",
     dense: Sequence[int] = (),
+    frozen_dense: int = 0,
 ) -> keras.KerasTensor:
     """EfficientNet-Lite0 with global pooling.
 
@@ -61,6 +62,9 @@ def efficientnet_lite0(
         Mean over the feature map, or mean and maximum side by side.
     dense : sequence of int
         Units of dense layers after the pooling.
+    frozen_dense : int
+        How many of the first dense layers stay at their random initial weights: P1's slip with
+        VGG, which froze one layer too many.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def efficientnet_lite0(
         )
     else:
         raise ValueError(f"pooling is {pooling!r}; choose 'avg' or 'avg+max'")
-    return dense_layers(x, dense)
+    return dense_layers(x, dense, frozen=frozen_dense)
 
 
 def lite0_network(shape: tuple[int, int, int]) -> keras.Model:

@@ -66,7 +66,7 @@ def test_it_has_the_published_4_65_million_parameters():
     [
         ({}, (None, 1280)),
         ({"pooling": "avg+max"}, (None, 2560)),
-        ({"dense": [32, 16]}, (None, 16)),
+        ({"dense": [32, 16], "frozen_dense": 1}, (None, 16)),
     ],
 )
 def test_features_have_the_width_that_the_options_say(options, shape):
@@ -74,6 +74,8 @@ def test_features_have_the_width_that_the_options_say(options, shape):
     network = keras.Model(images, efficientnet_lite0(images, **options))
     assert network.output_shape == shape
     assert not network.get_layer("trunk").trainable
+    # A first dense layer that stays random is not trained; the second one is.
+    assert len(network.trainable_variables) == (2 if options.get("frozen_dense") else 0)
 
 
 def test_mean_and_maximum_stand_side_by_side():

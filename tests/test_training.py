@@ -11,6 +11,7 @@ from agelib import models, training
 from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
+from agelib.frozen import Frozen
 from agelib.models import head_of
 from agelib.parts import make_part
 from agelib.pipeline import Batches, Images, class_weights, epoch_order, without_small_last
@@ -323,6 +324,16 @@ def test_a_frozen_trunk_runs_once_and_gives_the_same_network(tmp_path, data, tru
     monkeypatch.setattr(training, "cacheable", lambda *_: False)
     whole = run(frozen, tmp_path / "whole", data)
     np.testing.assert_allclose(record.history["loss"], whole.history["loss"], rtol=1e-4)
+
+
+def test_the_rest_behind_a_frozen_trunk_keeps_its_outputs_by_task(trunks):
+    years = {"labels": "per-year-101", "head": "distribution", "gender": 1.0}
+    network = models.build(with_options(trunks, "7.1", {"trainable": False}, **years))
+    rest = Frozen(network).rest
+    assert {task: tensor.shape for task, tensor in rest.output.items()} == {
+        "age": (None, 101),
+        "gender": (None, 1),
+    }
 
 
 def test_training_starts_from_another_experiments_weights(tmp_path, data, trunks):

@@ -68,7 +68,7 @@ def two_task_curves(record: Record) -> np.ndarray:
     ValueError
         If the record's history lacks one of the four.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(8, 4.8), layout="constrained")
     figure.suptitle(f"{record.label}, {_split(record)}")
     for ax, metric in zip(axes.flat, _TWO_TASKS, strict=True):
         plots.learning_curves(record.history, metric=metric, ax=ax)

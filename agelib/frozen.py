@@ -11,7 +11,6 @@ from agelib.backend import keras
 from agelib.experiment import Experiment
 from agelib.parts import PREDICTION_BATCH, Part
 from agelib.pipeline import Batches
-from agelib.plots_network import flat_layers
 
 
 class Outputs:
@@ -42,12 +41,9 @@ def cacheable(network: keras.Model, experiment: Experiment) -> bool:
         return False
     if "trunk" not in [layer.name for layer in network.layers]:
         return False
-    trunk = network.get_layer("trunk")
-    # Batch normalisation that is trainable uses the statistics of the batch, even when it has no
-    # weights that change.
-    normalised = (keras.layers.BatchNormalization,)
-    moving = [x for _, x in flat_layers(trunk) if isinstance(x, normalised) and x.trainable]
-    return not trunk.trainable_weights and not moving
+    # A trunk whose batch normalisation goes by the batch counts as trainable even where none of
+    # its weights changes, see :class:`agelib.models.pretrained.BatchStatistics`.
+    return not network.get_layer("trunk").trainable
 
 
 class Frozen:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from agelib.backend import keras, precision
+from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
-from agelib.models import pretrained
+from agelib.frozen import cacheable
+from agelib.models import build, pretrained
 from agelib.models.coursework_b import coursework_b
 from agelib.models.inception import INCEPTION_V3, inception_v3
 from agelib.models.pretrained import Backbone, BatchStatistics, set_trainable, trunk
@@ -343,3 +345,21 @@ def test_a_file_placed_by_hand_needs_no_network_and_is_checked(folder, monkeypat
     monkeypatch.setitem(globals(), "TINY", known)
     loaded = tiny(weights="imagenet").get_layer("trunk")
     np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"trainable": "none"}, True),
+        ({"trainable": "none", "batch_statistics": True}, False),
+        ({"trainable": 3}, False),
+        ({"trainable": "all"}, False),
+    ],
+)
+def test_only_a_trunk_that_never_changes_its_outputs_runs_once(options, expected):
+    experiment = Experiment(
+        number="1.0", name="x", chapter="99-test", architecture="resnet50", options=options,
+        labels="decades-7", dataset="sample", protocol="p1-decades", image_size=32,
+        recipe=Recipe(epochs=1),
+    )  # fmt: skip
+    assert cacheable(build(experiment), experiment) is expected

@@ -352,7 +352,7 @@ def test_a_file_placed_by_hand_needs_no_network_and_is_checked(folder, monkeypat
     [
         ({"trainable": "none"}, True),
         ({"trainable": "none", "batch_statistics": True}, False),
-        ({"trainable": 3}, False),
+        ({"trainable": 6}, False),
         ({"trainable": "all"}, False),
     ],
 )

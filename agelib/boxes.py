@@ -96,7 +96,7 @@ def plot_boxes(face: np.ndarray, boxes: np.ndarray, *, ax: Axes | None = None) -
         Rectangle(corner, *sides, fill=False, color=COLOURS["validation"], lw=1.8, label="mean box")
     )
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).mean()
-    title = f"Chosen boxes: {area:.0%} of the picture on average"
+    title = f"Chosen boxes: {area:.1%} of the picture on average"
     ax.set_title(f"{title}\n{images_text(len(boxes))}")
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     ax.set_xlabel("Column (pixels)")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import optuna
+
+from agelib.optuna_quietly import optuna  # isort: skip - before Optuna's own modules
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState

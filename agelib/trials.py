@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import optuna
 import pandas as pd
-from optuna.distributions import CategoricalDistribution
 
 from agelib.experiment import Experiment, Recipe
+from agelib.optuna_quietly import optuna
 from agelib.records import Record
 
 # What a trial chooses: the topology, its regularisation, and how Adam trains it.
@@ -146,14 +145,18 @@ def choose(experiment: Experiment, number: str, name: str, chosen: dict[str, Any
     return Experiment(**{**vars(fresh), "options": {"family": chosen["family"]} | used})
 
 
-def search_space(chosen: Iterable[dict[str, Any]]) -> dict[str, CategoricalDistribution]:
+def search_space(
+    chosen: Iterable[dict[str, Any]],
+) -> dict[str, optuna.distributions.CategoricalDistribution]:
     """Return the values that occur for each hyperparameter: numbers ascending, words as met."""
     rows = list(chosen)
     space = {}
     for name in HYPERPARAMETERS:
         values = list(dict.fromkeys(row[name] for row in rows))
         numbers = not any(isinstance(value, str) for value in values)
-        space[name] = CategoricalDistribution(sorted(values) if numbers else values)
+        space[name] = optuna.distributions.CategoricalDistribution(
+            sorted(values) if numbers else values
+        )
     return space
 
 

@@ -12,6 +12,8 @@ from agelib.experiment import Experiment, Recipe
 from agelib.optuna_quietly import optuna
 from agelib.records import Record
 
+Categorical = optuna.distributions.CategoricalDistribution
+
 # What a trial chooses: the topology, its regularisation, and how Adam trains it.
 HYPERPARAMETERS = (
     *("family", "dropout", "max_norm", "batch_norm", "l2"),
@@ -147,16 +149,14 @@ def choose(experiment: Experiment, number: str, name: str, chosen: dict[str, Any
 
 def search_space(
     chosen: Iterable[dict[str, Any]],
-) -> dict[str, optuna.distributions.CategoricalDistribution]:
+) -> dict[str, Categorical]:
     """Return the values that occur for each hyperparameter: numbers ascending, words as met."""
     rows = list(chosen)
     space = {}
     for name in HYPERPARAMETERS:
         values = list(dict.fromkeys(row[name] for row in rows))
         numbers = not any(isinstance(value, str) for value in values)
-        space[name] = optuna.distributions.CategoricalDistribution(
-            sorted(values) if numbers else values
-        )
+        space[name] = Categorical(sorted(values) if numbers else values)
     return space
 
 

@@ -57,7 +57,7 @@ def test_the_drawing_says_n_the_mean_area_and_the_mean_box():
     # The second is the first with its ends reversed.
     ax = plot_boxes(face, np.array([[0.2, 0, 0.6, 0.5], [0.6, 0.5, 0.2, 0]]))
     first, second = ax.get_title(loc="left").split("\n")
-    assert first.startswith("Chosen boxes: 20% of the picture") and second == "n = 2 images"
+    assert first.startswith("Chosen boxes: 20.0% of the picture") and second == "n = 2 images"
     box = ax.patches[0]
     drawn = (*box.get_xy(), box.get_width(), box.get_height())
     assert drawn == pytest.approx((-0.5, 1.5, 10, 4))

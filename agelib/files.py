@@ -17,6 +17,10 @@ class DataError(ValueError):
     """Bad input: the message names the file, the bad value and the remedy."""
 
 
+class DivergedError(DataError):
+    """A loss is no longer a number: trained again as it is, the network diverges again."""
+
+
 @contextlib.contextmanager
 def atomic_path(target: Path | str) -> Iterator[Path]:
     """Give a temporary path beside ``target`` that becomes ``target`` on success.

@@ -120,30 +120,33 @@ def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd
     -------
     DataFrame
         One row an experiment and metric, indexed by ``experiment``, all text: ``metric``;
-        ``reported`` (and ``n``); ``their protocol`` and ``five folds`` (value, 95 % interval, n,
-        and how many folds there are so far); ``parameters``; ``seconds`` of training and
-        ``images / s``, both of the honest record where there is one; ``reduced``. Accuracies of
-        experiments with one class a year are left out: their error in years says more.
+        ``reported`` (with ``n``, and the data set where it was another one); ``their protocol``
+        and ``five folds`` (value, 95 % interval, n, and how many folds there are so far);
+        ``parameters``; ``seconds`` of training and ``images / s``, both of the honest record
+        where there is one; ``reduced``. Accuracies of experiments with one class a year are left
+        out: their error in years says more.
     """
     rows = []
     keys = ["number", "name", "labels"]
     there = summary[summary["chapter"] == chapter]
     for (number, name, labels), group in there.groupby(keys, sort=False):
-        folded = group["folds"].notna()
         for metric, (low, high, digits) in _COMPARED.items():
             measured = group[group[metric].notna()]
             if measured.empty or (metric == "accuracy" and labels == "per-year-101"):
                 continue
             same = (told["chapter"] == chapter) & (told["number"] == number)
             said = told[same & (told["metric"] == metric)]
+            folded = measured["folds"].notna()
+            # A full-size record goes before a reduced one.
+            measured = measured.sort_values("reduced", key=lambda c: c != "", kind="stable")
             honest, theirs = measured[folded], measured[~folded]
-            costs = (honest if len(honest) else theirs).iloc[-1]
+            costs = (honest if len(honest) else theirs).iloc[0]
             shown = {"low": low, "high": high, "digits": digits}
             rows.append(
                 {
                     "experiment": f"{number} {name}",
                     "metric": metric,
-                    "reported": _reported(said, digits),
+                    "reported": _reported(said, digits, group["dataset"].iloc[0]),
                     "their protocol": _measured(theirs, metric, **shown),
                     "five folds": _measured(honest, metric, **shown),
                     "parameters": f"{costs['parameters']:,}",
@@ -155,20 +158,20 @@ def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd
     return pd.DataFrame(rows).set_index("experiment") if rows else pd.DataFrame()
 
 
-def _reported(said: pd.DataFrame, digits: int) -> str:
+def _reported(said: pd.DataFrame, digits: int, dataset: str) -> str:
     if said.empty:
         return ""
     entry = said.iloc[0]
     part = "validation" if pd.isna(entry["value"]) else f"n = {entry['n']:,.0f}"
     value = entry["validation"] if pd.isna(entry["value"]) else entry["value"]
-    return f"{value:.{digits}f} ({part})"
+    elsewhere = "" if entry["dataset"] == dataset else f", on {entry['dataset']}"
+    return f"{value:.{digits}f} ({part}{elsewhere})"
 
 
 def _measured(rows: pd.DataFrame, metric: str, *, low: str, high: str, digits: int) -> str:
     if rows.empty:
         return ""
-    # A full-size record goes before a reduced one.
-    row = rows.sort_values("reduced", key=lambda column: column != "").iloc[0]
+    row = rows.iloc[0]
     value, ends = f"{row[metric]:.{digits}f}", f"{row[low]:.{digits}f}, {row[high]:.{digits}f}"
     folds = "" if pd.isna(row["folds"]) else f", {row['folds']} of 5 folds"
     return f"{value} [{ends}] (n = {row['n']:,}{folds})"

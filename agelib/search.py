@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agelib.experiment import Experiment
-from agelib.files import DataError
+from agelib.files import DataError, DivergedError
 from agelib.lab import Lab
 from agelib.pending import Trained
 from agelib.records import Record
@@ -122,8 +122,8 @@ def _train(study: Study, turn: Turn, end: float | None) -> Trained:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
-        # What training says of a loss that is no number; anything else may go well another time.
-        if "the loss is" in reason:
+        # Anything else may go well another time.
+        if isinstance(error, DivergedError):
             study.fail(turn, reason)
         else:
             study.left.add(experiment.number)

@@ -19,7 +19,7 @@ from agelib.checkpoints import Checkpoints, only_one
 from agelib.confusion import confusion_matrix
 from agelib.evaluation import evaluate
 from agelib.experiment import Experiment
-from agelib.files import DataError, atomic_path
+from agelib.files import DataError, DivergedError, atomic_path
 from agelib.frozen import Frozen, cacheable
 from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
@@ -97,6 +97,11 @@ def _run_epochs(
     training, validation = parts["training"], parts["validation"]
     weights = None
     if recipe.class_weights:
+        if not head.scheme.n_classes or experiment.gender:
+            raise ValueError(
+                f"{experiment.slug}: class weights go with classes as the only output; leave "
+                "class_weights out of the recipe"
+            )
         weights = class_weights(training.labels, head.scheme.n_classes)
     held_out = Batches(validation.images, validation.targets, batch_size=PREDICTION_BATCH)
     bar = tqdm(
@@ -123,7 +128,7 @@ def _run_epochs(
             row = {_short(key): float(values[-1]) for key, values in fit.history.items()}
             row |= {f"val_{_short(key)}": float(value) for key, value in scores.items()}
             if not np.isfinite(row["loss"]):
-                raise DataError(
+                raise DivergedError(
                     f"{experiment.slug}: the loss is {row['loss']} in epoch {epoch + 1}; "
                     "lower the learning rate"
                 )
@@ -211,6 +216,10 @@ def train(
     ------
     RuntimeError
         If another process is training the same experiment.
+    DataError
+        If images or weights are missing; a `DivergedError` if the loss is no longer a number.
+    ValueError
+        If the description does not fit together.
     """
     with only_one(folder, experiment.slug):
         run = _Run(experiment, folder, store, catalog, split, init)

@@ -191,14 +191,14 @@ def test_a_chapters_table_tells_what_was_reported_measured_and_spent(lab):
     told = told[told["number"].isin(["1.0"]) & (told["labels"] == "decades-7")].head(1)
     table = report.chapter_table(results.summarise(), told, "99-test")
     row = table.loc["1.0 LeNet-5"]
-    assert (row["metric"], row["reported"]) == ("accuracy", "0.544 (n = 384)")
+    assert (row["metric"], row["reported"]) == ("accuracy", "0.544 (n = 384, on utkface)")
     value = lab.record(LENET).metrics.loc["accuracy", "value"]
     assert row["their protocol"].startswith(f"{value:.3f} [")
     assert row["five folds"].endswith("2 of 5 folds)")
     # One class a year: errors in years and gender, not the accuracy of single years.
     assert table.loc["5.0 per year", "metric"].tolist() == ["mae", "gender_accuracy"]
     assert set(table.loc["5.0 per year", "reported"]) == {""}
-    only_validation = told.assign(value=np.nan, n=np.nan, validation=0.5)
+    only_validation = told.assign(value=np.nan, n=np.nan, validation=0.5, dataset="sample")
     table = report.chapter_table(results.summarise(), only_validation, "99-test")
     assert table.loc["1.0 LeNet-5", "reported"] == "0.500 (validation)"
     assert report.chapter_table(results.summarise(), told, "98-nothing").empty

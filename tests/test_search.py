@@ -17,7 +17,7 @@ import pytest
 
 from agelib import cli_search, lab, paths, plots, plots_search, search, study, trials
 from agelib.experiment import Experiment
-from agelib.files import DataError
+from agelib.files import DataError, DivergedError
 from agelib.records import write_record
 
 
@@ -471,7 +471,9 @@ def test_the_command_searches_and_says_what_is_there(faces, scripted, monkeypatc
         experiment.tweak(experiment.number + "a", "x", recipe={"precision": precision})
         for experiment in few(epochs, FIVE)
     ])  # fmt: skip
-    scripted.script["6.0a"] = DataError("x: the loss is nan in epoch 1; lower the learning rate")
+    scripted.script["6.0a"] = DivergedError(
+        "x: the loss is nan in epoch 1; lower the learning rate"
+    )
     words = ["--dataset", "sample", "--extra", "1", "--epochs", "1", "--precision"]
     assert command(*words, "mixed_bfloat16") == 1
     lines = capsys.readouterr().out.splitlines()

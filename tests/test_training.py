@@ -10,7 +10,7 @@ import pytest
 from agelib import models, training
 from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
-from agelib.files import DataError
+from agelib.files import DataError, DivergedError
 from agelib.frozen import Frozen
 from agelib.models import head_of
 from agelib.parts import make_part
@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_a_number_stops_with_the_remedy(tmp_path, data):
         "5.0", "wild", labels="age", options={"batch_norm": False},
         recipe={"optimizer": "sgd", "learning_rate": 1e30},
     )  # fmt: skip
-    with pytest.raises(DataError, match="lower the learning rate"):
+    with pytest.raises(DivergedError, match="lower the learning rate"):
         run(wild, tmp_path, data)
     assert load_records_is_empty(tmp_path)
 
@@ -359,3 +359,10 @@ def test_training_can_be_ended_and_the_record_says_so(tmp_path, data):
     )
     assert record.summary["pruned"] and record.summary["reduced"] == {"epochs": 3}
     assert len(record.history) == 2
+
+
+@pytest.mark.parametrize("change", [{"labels": "age"}, {"gender": 1.0}])
+def test_class_weights_without_classes_alone_are_refused(tmp_path, people, change):
+    weighted = STRIPES.tweak("8.0", "weighted", recipe={"class_weights": True}, **change)
+    with pytest.raises(ValueError, match="leave class_weights out"):
+        run(weighted, tmp_path, people)

@@ -19,7 +19,7 @@ from agelib.checkpoints import Checkpoints, only_one
 from agelib.confusion import confusion_matrix
 from agelib.evaluation import evaluate
 from agelib.experiment import Experiment
-from agelib.files import DataError, DivergedError, atomic_path
+from agelib.files import DivergedError, atomic_path
 from agelib.frozen import Frozen, cacheable
 from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
@@ -29,6 +29,7 @@ from agelib.pipeline import Batches, class_weights, epoch_order, without_small_l
 from agelib.protocols import Split
 from agelib.records import Record, write_record
 from agelib.store import Store
+from agelib.transfer import take_over
 
 # Told the number of an epoch and its score on validation; True ends training with that epoch.
 AfterEpoch = Callable[[int, float], bool]
@@ -78,10 +79,21 @@ class _RawWeights(keras.callbacks.Callback):
     """Keeps the weights of an epoch's end, before `fit` puts their moving average in place."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.values = [np.array(v) for v in self.model.trainable_variables]
+        self.values = self._copies()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        # On JAX the weights now share memory with their average, which the next call of the
+        # network gives away; Keras 3.15 does not copy.
+        self._assign(self._copies())
 
     def put_back(self) -> None:
-        for variable, value in zip(self.model.trainable_variables, self.values, strict=True):
+        self._assign(self.values)
+
+    def _copies(self) -> list[np.ndarray]:
+        return [np.array(variable) for variable in self.model.trainable_variables]
+
+    def _assign(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self.model.trainable_variables, values, strict=True):
             variable.assign(value)
 
 
@@ -146,41 +158,6 @@ def _run_epochs(
 def _short(key: str) -> str:
     # Of two outputs the age's metrics are called as if it were alone.
     return key.removeprefix("age_") if key in ("age_mae", "age_accuracy") else key
-
-
-def take_over(network: keras.Model, donor: keras.Model) -> list[str]:
-    """Give a network the weights of another wherever a layer has the same name and shapes.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Gets weights; nested networks count as one layer.
-    donor : keras.Model
-        Gives them.
-
-    Returns
-    -------
-    list of str
-        Names of the layers that were filled.
-
-    Raises
-    ------
-    DataError
-        If no layer fits.
-    """
-    given = {layer.name: layer.get_weights() for layer in donor.layers}
-    filled = []
-    for layer in network.layers:
-        weights, offered = layer.get_weights(), given.get(layer.name, [])
-        if weights and [w.shape for w in weights] == [w.shape for w in offered]:
-            layer.set_weights(offered)
-            filled.append(layer.name)
-    if not filled:
-        raise DataError(
-            f"network {network.name!r} has no layer in common with {donor.name!r}, from whose "
-            "weights it should start; choose another experiment for init"
-        )
-    return filled
 
 
 def train(
@@ -250,10 +227,13 @@ class _Run:
         self.network = build(experiment, images=measured)
         if init is not None:
             take_over(self.network, keras.saving.load_model(init, compile=False))
-        self.frozen = None
+        self.frozen, self.ahead = None, 0.0
         if cacheable(self.network, experiment):
+            start = time.perf_counter()
             self.frozen = Frozen(self.network)
             self.parts = {name: self.frozen.cached(part) for name, part in self.parts.items()}
+            # Training costs this too, once instead of in every epoch.
+            self.ahead = time.perf_counter() - start
         self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
         self.trained = self.checkpoints.restore()
         if self.trained is None:
@@ -280,7 +260,9 @@ class _Run:
         predictions = predict(test, self.parts["test"], self.catalog, head)
         history = pd.DataFrame(checkpoints.history).rename_axis("epoch")
         history.index += 1
-        summary = _summary(experiment, self.network, self.parts, history, checkpoints.best_epoch)
+        seconds = float(history["seconds"].sum()) + self.ahead
+        best = checkpoints.best_epoch
+        summary = _summary(experiment, self.network, self.parts, history, best, seconds)
         if pruned:
             summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
             summary["pruned"] = True
@@ -300,8 +282,7 @@ class _Run:
         return record
 
 
-def _summary(experiment, network, parts, history, best_epoch) -> dict[str, Any]:
-    seconds = float(history["seconds"].sum())
+def _summary(experiment, network, parts, history, best_epoch, seconds) -> dict[str, Any]:
     best = history.loc[best_epoch]
     return {
         "experiment": experiment.describe(),

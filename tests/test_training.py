@@ -251,7 +251,9 @@ def people(data):
 
 
 def test_age_and_gender_are_learnt_together(tmp_path, people):
-    record = run(BOTH.tweak("6.1", "longer", recipe={"epochs": 25}), tmp_path, people)
+    # Without batch normalisation, whose statistics would hardly move in 25 epochs of 3 steps.
+    longer = BOTH.tweak("6.1", "longer", options={"batch_norm": False}, recipe={"epochs": 25})
+    record = run(longer, tmp_path, people)
     assert {"mae", "gender_accuracy", "val_mae", "val_gender_loss"} <= set(record.history)
     assert record.summary["split"]["training"] == 47  # one has no gender
     assert record.metrics.loc["gender_accuracy", "value"] > 0.9
@@ -321,6 +323,8 @@ def test_a_frozen_trunk_runs_once_and_gives_the_same_network(tmp_path, data, tru
     stored = record.predictions[[f"p{k}" for k in range(7)]].to_numpy()
     again = network.predict(data.store.read(data.split.test), verbose=0)
     np.testing.assert_allclose(again, stored, atol=2e-5)
+    # Its one pass through the trunk is part of what training took.
+    assert record.summary["seconds"] > record.history["seconds"].sum() + 0.01
     monkeypatch.setattr(training, "cacheable", lambda *_: False)
     whole = run(frozen, tmp_path / "whole", data)
     np.testing.assert_allclose(record.history["loss"], whole.history["loss"], rtol=1e-4)

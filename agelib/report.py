@@ -136,9 +136,9 @@ def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd
                 continue
             same = (told["chapter"] == chapter) & (told["number"] == number)
             said = told[same & (told["metric"] == metric)]
-            folded = measured["folds"].notna()
             # A full-size record goes before a reduced one.
             measured = measured.sort_values("reduced", key=lambda c: c != "", kind="stable")
+            folded = measured["folds"].notna()
             honest, theirs = measured[folded], measured[~folded]
             costs = (honest if len(honest) else theirs).iloc[0]
             shown = {"low": low, "high": high, "digits": digits}

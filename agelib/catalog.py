@@ -14,8 +14,9 @@ import pandas as pd
 from PIL import Image
 
 from agelib.files import DataError
+from agelib.groups import age_span
 from agelib.images import CHANNELS, IMAGE_SUFFIXES, decode, thumbnail, to_array
-from agelib.manifests import PART_COLUMNS, SCHEMA
+from agelib.manifests import OPTIONAL, PART_COLUMNS, SCHEMA, dtypes
 
 COLUMNS = tuple(SCHEMA)
 _BLOCK = 64  # images a thread takes at a time; bounds the memory at jobs * 64 images
@@ -137,7 +138,8 @@ def scan(
         POSIX paths relative to ``folder``, in the order of the rows (see `list_images`).
     parse : callable
         From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
-        (what is wrong with the name, or "").
+        (what is wrong with the label, or ""); from every path also to ``fold`` and any of
+        ``agelib.manifests.OPTIONAL`` where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
     sink : Sink, optional
@@ -148,24 +150,32 @@ def scan(
     Returns
     -------
     Scan
-        Catalog with the columns `COLUMNS`, no duplicates searched yet and no folds drawn: each
-        image is its own cluster, every usable image is kept. And the thumbnails.
+        Catalog with the columns `COLUMNS` and those of ``OPTIONAL`` that are given, no duplicates
+        searched yet and no folds drawn: each image is its own cluster, every usable image is
+        kept. And the thumbnails.
     """
     facts, thumbnails = read_files(folder, files, jobs=jobs, sink=sink, progress=progress)
-    labels = pd.DataFrame(
-        [parse(file) for file in files], columns=["age", "gender", "race", "note"], dtype=object
-    )
+    labels = pd.DataFrame([parse(file) for file in files], dtype=object)
+    labels = labels.reindex(columns=_label_columns(labels))
     catalog = pd.DataFrame(facts, columns=Facts._fields).join(labels)
     catalog["file"] = list(files)
     catalog["flags"] = [
         "; ".join(_reasons(fact, note)) for fact, note in zip(facts, labels["note"], strict=True)
     ]
-    catalog["usable"] = (catalog["trouble"] == "") & labels["age"].notna()
+    catalog["usable"] = (catalog["trouble"] == "") & age_span(labels)[0].notna()
     catalog["keep"] = catalog["usable"]
-    catalog["exact"], catalog["fold"] = pd.NA, -1
+    catalog["exact"] = pd.NA
+    if "fold" not in labels:
+        catalog["fold"] = -1
     catalog[list(PART_COLUMNS)] = ""
     catalog["cluster"] = np.arange(len(catalog))
-    return Scan(catalog[list(COLUMNS)].astype(SCHEMA), thumbnails)
+    columns = dtypes(catalog)
+    return Scan(catalog[list(columns)].astype(columns), thumbnails)
+
+
+def _label_columns(labels: pd.DataFrame) -> list[str]:
+    given = [name for name in ("fold", *OPTIONAL) if name in labels]
+    return ["age", "gender", "race", "note", *given]
 
 
 def read_files(

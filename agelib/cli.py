@@ -283,6 +283,8 @@ def _prepare(options: argparse.Namespace) -> int:
         )
     for name, count in prepared.counts.items():
         print(f"{name}: {count:,}")
+    for note in prepared.notes:
+        print(f"note: {note}")
     print(f"image folder: {prepared.images}")
     print(f"manifest: {prepared.manifest}")
     print(f"store: {prepared.store}")

@@ -68,7 +68,7 @@ def make_part(
         rows = rows[catalog["gender"].iloc[rows].notna().to_numpy()]
     ages = catalog["age"].to_numpy(dtype="float64", na_value=np.nan)[rows]
     years = head.kind == "regression"
-    labels = ages if years else head.scheme.encode(catalog["age"].iloc[rows])
+    labels = ages if years else head.scheme.of_catalog(catalog.iloc[rows])
     taken = ~np.isnan(ages) if years else labels >= 0
     if not taken.any():
         raise DataError(

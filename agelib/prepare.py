@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pandas as pd
@@ -17,8 +16,9 @@ from agelib.catalog import Progress, list_images, scan
 from agelib.cleaning import clean, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
+from agelib.datasets.source import Source
 from agelib.files import DataError
-from agelib.manifests import SCHEMA, read_manifest, save_manifest
+from agelib.manifests import dtypes, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.recipes import draw_columns
 from agelib.store import OutdatedStore, Store, build_store, new_store, open_store, store_path
@@ -36,6 +36,8 @@ class Prepared:
         See `agelib.cleaning.summary`; ``not_in_manifest`` counts files that were left aside.
     seconds : float
         Wall time.
+    notes : tuple of str
+        What the reader of the data set has to say, see `agelib.datasets.source.Source`.
     """
 
     manifest: Path
@@ -43,6 +45,7 @@ class Prepared:
     images: Path
     counts: dict[str, int]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -103,7 +106,7 @@ def prepare(
     how = {"size": size, "color": color, "jobs": jobs, "progress": progress}
     with _alone(dataset):
         folder, made_here = _place(entry, source, sample_size=sample_size)
-        left_aside = {}
+        left_aside, notes = {}, ()
         if committed.is_file() and not own:
             catalog = read_manifest(committed)
             _build(entry, catalog, path, **how)
@@ -116,14 +119,16 @@ def prepare(
             _open_or_build(entry, catalog, path, **how).close()
         else:
             marks = {"dataset": dataset, "licence": entry.licence}
-            catalog = convert(folder, entry.parse, manifest=manifest, store=path, **marks, **how)
+            listed = entry.read(folder)
+            notes = listed.notes
+            catalog = convert(folder, listed, manifest=manifest, store=path, **marks, **how)
     counts = summary(catalog) | left_aside
-    return Prepared(manifest, path, folder, counts, time.monotonic() - started)
+    return Prepared(manifest, path, folder, counts, time.monotonic() - started, notes)
 
 
 def convert(
     folder: Path | str,
-    parse: Callable[[str], dict[str, Any]],
+    source: Source,
     *,
     manifest: Path | str,
     store: Path | str,
@@ -134,14 +139,14 @@ def convert(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Scan, clean and deal a folder's images; write manifest and store in one pass over them.
+    """Scan, clean and deal a source's images; write manifest and store in one pass over them.
 
     Parameters
     ----------
     folder : Path or str
         Image folder.
-    parse : callable
-        Reads labels off a file name; see `agelib.catalog.scan`.
+    source : Source
+        Which files, and the labels of each.
     manifest, store : Path or str
         CSV and HDF5 file to make.
     dataset, licence : str
@@ -163,17 +168,18 @@ def convert(
     Raises
     ------
     DataError
-        When the folder holds no image, the disk has no room, or a list of P5's images that
-        is in place has none of these.
+        When the disk has no room, or a list of P5's images that is in place has none of these.
     """
-    files = list_images(folder)
+    files = source.files
     with new_store(store, len(files), size=size, color=color) as writer:
-        catalog, thumbnails = scan(folder, files, parse, jobs=jobs, sink=writer, progress=progress)
+        catalog, thumbnails = scan(
+            folder, files, source.parse, jobs=jobs, sink=writer, progress=progress
+        )
         catalog = draw_columns(clean(catalog, thumbnails), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)
-    return catalog.astype(SCHEMA)
+    return catalog.astype(dtypes(catalog))
 
 
 def build_missing_store(

@@ -144,7 +144,7 @@ def class_counts(catalog: pd.DataFrame, split: Split, scheme: LabelScheme) -> pd
     """
     if scheme.kind != "classification":
         raise ValueError(f"label scheme {scheme.name!r} has no classes to count")
-    labels = scheme.encode(catalog["age"])
+    labels = scheme.of_catalog(catalog)
     counts = {
         part: np.bincount(labels[rows][labels[rows] >= 0], minlength=scheme.n_classes)
         for part, rows in split.parts().items()
@@ -156,7 +156,7 @@ def _empty_trouble(catalog: pd.DataFrame, protocol: str, empty: list[str]) -> st
     trouble = f"{protocol}: no image for {', '.join(empty)} in this catalog of {len(catalog)}"
     if protocol == "p1-decades":
         scheme = get_scheme("decades-7")
-        present = set(scheme.encode(catalog["age"][catalog["usable"].astype(bool)]))
+        present = set(scheme.of_catalog(catalog[catalog["usable"].astype(bool)]))
         absent = [name for k, name in enumerate(scheme.names) if k not in present]
         trouble += f"; the recipe needs every decade; without images: {', '.join(absent) or 'none'}"
     return f"{trouble}; give more images or choose another protocol"

@@ -79,7 +79,7 @@ def plan(
         raise ValueError(f"label scheme {scheme.name!r} has no classes to make folders of")
     if undersample not in (None, "first", "random"):
         raise ValueError(f"undersample is {undersample!r}; choose None, 'first' or 'random'")
-    labels = scheme.encode(catalog["age"])
+    labels = scheme.of_catalog(catalog)
     parts = {part: rows[labels[rows] >= 0] for part, rows in split.parts().items()}
     if undersample:
         random = np.random.RandomState(state) if undersample == "random" else None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.paths import datasets_dir
@@ -24,17 +23,21 @@ class Dataset:
         As it is printed.
     folder_name : str
         Image folder, below the folder of data sets.
-    parse : callable
-        From a file's path to ``age``, ``gender``, ``race`` and ``note``.
+    read : callable
+        From the image folder to a `agelib.datasets.source.Source`.
     licence : str
         What the images may be used for.
+    five_fold : str
+        Name of its protocol of five folds, none of which shares a photograph, or a person where
+        persons are known, with another.
     """
 
     name: str
     title: str
     folder_name: str
-    parse: Callable[[str], dict[str, Any]]
+    read: Reader
     licence: str
+    five_fold: str
 
 
 _DATASETS = (
@@ -42,10 +45,18 @@ _DATASETS = (
         "utkface",
         "UTKFace",
         "UTKFace",
-        parse_name,
+        from_names(parse_name),
         "non-commercial research only; the copyright of each image stays with its owner",
+        "utkface-5fold",
     ),
-    Dataset("sample", "Built-in sample", "sample/images", parse_name, "drawn; free for any use"),
+    Dataset(
+        "sample",
+        "Built-in sample",
+        "sample/images",
+        from_names(parse_name),
+        "drawn; free for any use",
+        "sample-5fold",
+    ),
 )
 
 

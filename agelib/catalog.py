@@ -138,8 +138,9 @@ def scan(
         POSIX paths relative to ``folder``, in the order of the rows (see `list_images`).
     parse : callable
         From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
-        (what is wrong with the label, or ""); from every path also to ``fold`` and any of
-        ``agelib.manifests.OPTIONAL`` where a data set has them.
+        (what is wrong with the label, or ""); from every path also to ``fold``, ``usable``
+        (False: left out, for the reason in ``note``) and any of ``agelib.manifests.OPTIONAL``
+        where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
     sink : Sink, optional
@@ -163,6 +164,8 @@ def scan(
         "; ".join(_reasons(fact, note)) for fact, note in zip(facts, labels["note"], strict=True)
     ]
     catalog["usable"] = (catalog["trouble"] == "") & age_span(labels)[0].notna()
+    if "usable" in labels:
+        catalog["usable"] &= labels["usable"].astype(bool)
     catalog["keep"] = catalog["usable"]
     catalog["exact"] = pd.NA
     if "fold" not in labels:
@@ -174,7 +177,7 @@ def scan(
 
 
 def _label_columns(labels: pd.DataFrame) -> list[str]:
-    given = [name for name in ("fold", *OPTIONAL) if name in labels]
+    given = [name for name in ("fold", "usable", *OPTIONAL) if name in labels]
     return ["age", "gender", "race", "note", *given]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agelib import paths
+from agelib import datasets, paths
 from agelib.datasets.imdb_filters import FILTERS, apply_filters
 from agelib.datasets.imdb_wiki import OLDEST, SOURCES, read_metadata
 from agelib.files import DataError
@@ -22,7 +22,7 @@ _SCORES = np.arange(0, 7.6, 0.25)
 
 def metadata_path(source: str) -> Path:
     """Return where a metadata file is placed, whether or not it is: ``imdb`` or ``wiki``."""
-    return paths.datasets_dir() / "imdb-wiki" / f"{source}_crop" / f"{source}.mat"
+    return datasets.images_folder("imdb-wiki") / f"{source}_crop" / f"{source}.mat"
 
 
 def metadata_facts(source: str = "wiki") -> dict[str, Any]:

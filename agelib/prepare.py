@@ -270,23 +270,46 @@ def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tu
     if source is not None:
         source = Path(source)
         if not source.is_dir():
-            return unpack(source, folder), False
+            unpack(source, _place_of(entry, source))
+            return folder, False
         _link(source, folder)
     elif entry.name == "sample" and not folder.is_symlink():
         # Imported here: only the sample's maker needs it.
         from agelib.datasets.sample import write_sample
 
         return write_sample(folder, n=sample_size), True
-    elif not folder.is_dir():
-        archive = folder.with_name(f"{folder.name}.tar.gz")
-        if not archive.is_file():
-            raise DataError(
-                f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-                f"{archive} exists; get it as datasets/README.md says, or name it: "
-                f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
-            )
-        return unpack(archive, folder), False
+    else:
+        _unpack_beside(entry, folder)
     return folder, False
+
+
+def _unpack_beside(entry: Dataset, folder: Path) -> None:
+    """Unpack the archives beside the image folder whose images are not there yet."""
+    archives = [datasets_dir() / name for name in entry.archives]
+    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
+    for archive in archives:
+        if archive.is_file() and not _place_of(entry, archive).is_dir():
+            unpack(archive, _place_of(entry, archive))
+    if not folder.is_dir():
+        listed = " or ".join(map(str, archives))
+        raise DataError(
+            f"{entry.title} is not in place: neither the folder {folder} nor the archive "
+            f"{listed} exists; get it as datasets/README.md says, or name it: "
+            f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
+        )
+
+
+def _place_of(entry: Dataset, archive: Path) -> Path:
+    """Return the folder that an archive of a data set is unpacked into."""
+    folder = datasets.images_folder(entry.name)
+    if not entry.archives:
+        return folder
+    if archive.name not in entry.archives:
+        raise DataError(
+            f"{archive} is none of the archives of {entry.title}: {', '.join(entry.archives)}; "
+            "name one of these, or a folder with what is in them"
+        )
+    return folder / archive.name.partition(".")[0]
 
 
 def _link(source: Path, folder: Path) -> None:

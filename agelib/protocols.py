@@ -248,6 +248,8 @@ _PROTOCOLS = (
     _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
     _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
     Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("utkface-wild-5fold", "UTKFace in the wild, five folds", N_FOLDS, _rows_of_fold),
+    Protocol("imdb-wiki", "IMDB-WIKI, five folds by a hash of the person", N_FOLDS, _rows_of_fold),
     Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
 )

@@ -9,11 +9,11 @@ from imdb_mat import BORN_1960, NAN, ROWS, cells, write_mat
 from scipy.io import savemat
 
 from agelib.datasets.imdb_filters import FILTERS, age_outside, apply_filters, face_below
-from agelib.datasets.imdb_wiki import ages_at_photo, describe, matlab_dates, read_metadata
+from agelib.datasets.imdb_wiki import ages_at_photo, labels, matlab_dates, read_metadata
 from agelib.files import DataError
 from agelib.paths import root
 
-REAL = root() / "datasets" / "imdb-wiki" / "wiki_crop" / "wiki.mat"
+REAL = root() / "datasets" / "imdb-wiki" / "images" / "wiki_crop" / "wiki.mat"
 real = pytest.mark.skipif(not REAL.is_file(), reason="wiki.mat is not placed")
 
 
@@ -127,17 +127,37 @@ def test_the_number_of_a_celebrity_decides(tmp_path):
 
 
 def test_what_a_catalog_takes(metadata):
-    rows = [describe(row) for row in metadata.itertuples()]
-    assert rows[0] == {
-        "age": 40, "gender": "male", "race": None, "person": metadata["person"][0], "note": "",
-    }  # fmt: skip
-    assert (rows[3]["gender"], rows[3]["note"]) == (None, "no gender")
-    assert (rows[7]["age"], rows[7]["note"]) == (None, "photographed 10 years before birth")
-    assert (rows[8]["age"], rows[8]["note"]) == (None, "photographed 1989 years after birth")
-    assert rows[10]["age"] == 100
+    table = labels(metadata)
+    assert table["usable"].tolist() == [i in (0, 1, 2, 10, 11) for i in range(12)]
+    assert table["note"].tolist() == [
+        *["", "", "", "left out: no gender"],
+        *["left out: face score below 1"] * 2,
+        "left out: a second face",
+        "photographed 10 years before birth, left out: age outside 0 to 100",
+        "photographed 1989 years after birth, left out: age outside 0 to 100",
+        "photographed 1999 years after birth, left out: age outside 0 to 100",
+        *["", ""],
+    ]
+    ages = table["age"].tolist()
+    assert ages[6:] == [40, None, None, None, 100, 0]
+    assert table["gender"].tolist()[2:4] == ["female", None]
+    assert table["race"].isna().all()
+
+
+def test_folds_follow_from_the_person_alone(metadata):
+    whole = labels(metadata)
+    assert whole["fold"].tolist() == [int(mark, 16) % 5 for mark in whole["person"]]
+    assert whole["fold"][1] == whole["fold"][2]
+    part = labels(metadata.iloc[5:].reset_index(drop=True))
+    assert part["fold"].tolist() == whole["fold"].tolist()[5:]
+
+
+def test_rows_without_an_age_say_so(metadata):
     missing = metadata.assign(age=pd.array([pd.NA] * len(metadata), dtype="Int64"))
-    note = describe(next(missing.itertuples()))["note"]
-    assert note == "no date of birth or no year of the photograph"
+    table = labels(missing, filters=())
+    assert set(table["note"]) == {"no age can be told"}
+    assert not table["usable"].any()
+    assert labels(metadata, filters=())["usable"].sum() == 9
 
 
 def test_p4_as_coded(metadata):

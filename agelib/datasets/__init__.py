@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from agelib.datasets import imdb_wiki
 from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
@@ -30,6 +31,9 @@ class Dataset:
     five_fold : str
         Name of its protocol of five folds, none of which shares a photograph, or a person where
         persons are known, with another.
+    archives : tuple of str
+        Archives of a data set that comes in several, as they are placed in the folder of data
+        sets; each is unpacked into a folder of its name (without suffixes) in the image folder.
     """
 
     name: str
@@ -38,15 +42,17 @@ class Dataset:
     read: Reader
     licence: str
     five_fold: str
+    archives: tuple[str, ...] = ()
 
 
+_UTKFACE_LICENCE = "non-commercial research only; the copyright of each image stays with its owner"
 _DATASETS = (
     Dataset(
         "utkface",
         "UTKFace",
         "UTKFace",
         from_names(parse_name),
-        "non-commercial research only; the copyright of each image stays with its owner",
+        _UTKFACE_LICENCE,
         "utkface-5fold",
     ),
     Dataset(
@@ -56,6 +62,24 @@ _DATASETS = (
         from_names(parse_name),
         "drawn; free for any use",
         "sample-5fold",
+    ),
+    Dataset(
+        "utkface-wild",
+        "UTKFace in the wild",
+        "UTKFace-wild",
+        from_names(parse_name),
+        _UTKFACE_LICENCE,
+        "utkface-wild-5fold",
+        ("part1.tar.gz", "part2.tar.gz", "part3.tar.gz"),
+    ),
+    Dataset(
+        "imdb-wiki",
+        "IMDB-WIKI",
+        "imdb-wiki/images",
+        imdb_wiki.read,
+        "academic research only; the copyright of each image stays with its owner",
+        "imdb-wiki",
+        ("imdb_crop.tar", "wiki_crop.tar"),
     ),
 )
 

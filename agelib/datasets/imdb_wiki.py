@@ -10,12 +10,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from agelib.datasets.imdb_filters import Filter, apply_filters
+from agelib.datasets.source import Source, from_table
 from agelib.files import DataError, sha256_text
+from agelib.recipes import N_FOLDS
 
 SOURCES = ("imdb", "wiki")
 FIELDS = (
@@ -144,37 +146,75 @@ def ages_at_photo(
     return pd.arrays.IntegerArray(difference - not_yet, ~known)
 
 
-def describe(row: Any) -> dict[str, Any]:
-    """Return what a catalog takes of a metadata row.
+def labels(metadata: pd.DataFrame, *, filters: str | Sequence[Filter] = "p4-code") -> pd.DataFrame:
+    """Return what a catalog takes of metadata.
 
     Parameters
     ----------
-    row : namedtuple
-        Of the table of `read_metadata`.
+    metadata : DataFrame
+        From `read_metadata`, n rows.
+    filters : str or sequence of Filter
+        See `agelib.datasets.imdb_filters.apply_filters`; what they remove is not usable.
 
     Returns
     -------
-    dict
-        ``age`` int or None, ``gender`` str or None, ``race`` None, ``person`` str, and ``note``:
-        why there is no age or gender, "" when nothing is wrong.
+    DataFrame
+        n rows of ``file``, ``age`` (None when impossible), ``gender``, ``race`` (None),
+        ``person``, ``fold``, ``usable`` and ``note`` (why a row has no age or is left out). The
+        fold follows from the hash of the person alone: it is the same for everybody, in both
+        files, whichever images are in place.
     """
-    age, notes = row.age, []
-    if pd.isna(age):
-        notes.append("no date of birth or no year of the photograph")
-    elif age < 0:
-        notes.append(f"photographed {-age} years before birth")
-    elif age > OLDEST:
-        notes.append(f"photographed {age} years after birth")
-    if pd.isna(row.gender):
-        notes.append("no gender")
-    sound = pd.notna(age) and 0 <= age <= OLDEST
-    return {
-        "age": int(age) if sound else None,
-        "gender": None if pd.isna(row.gender) else row.gender,
-        "race": None,
-        "person": row.person,
-        "note": ", ".join(notes),
-    }
+    age, reasons = metadata["age"], apply_filters(metadata, filters).reasons
+    sound = age.between(0, OLDEST).fillna(False).to_numpy(dtype=bool)
+    years = age.abs().astype("str") + " years "
+    odd = years.where(age > 0, years + "before birth").where(age < 0, years + "after birth")
+    odd = ("photographed " + odd).where(age.notna().to_numpy(dtype=bool), "no age can be told")
+    left_out = pd.Series(np.where(reasons != "", "left out: " + reasons, ""))
+    both = (~sound) & (reasons != "")
+    note = odd.where(~sound, "") + np.where(both, ", ", "") + left_out
+    return pd.DataFrame(
+        {
+            "file": metadata["file"],
+            "age": age.astype(object).where(sound, None),
+            "gender": metadata["gender"].astype(object).where(metadata["gender"].notna(), None),
+            "race": None,
+            "person": metadata["person"].astype(object),
+            "fold": [int(mark, 16) % N_FOLDS for mark in metadata["person"]],
+            "usable": sound & (reasons == ""),
+            "note": note,
+        }
+    )
+
+
+def read(folder: Path) -> Source:
+    """Read the labels of the images of IMDB-WIKI.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``imdb_crop/`` or ``wiki_crop/`` or both, each with its metadata file and images.
+
+    Returns
+    -------
+    Source
+        The images that are in place; what P4's code filters out is not usable.
+
+    Raises
+    ------
+    DataError
+        When neither metadata file is there, one is unsound, or no image is in place.
+    """
+    found = {name: folder / f"{name}_crop" / f"{name}.mat" for name in SOURCES}
+    tables = []
+    for name, path in found.items():
+        if path.is_file() or path.parent.is_dir():
+            table = labels(read_metadata(path))
+            tables.append(table.assign(file=f"{name}_crop/" + table["file"]))
+    if not tables:
+        expected = " nor ".join(str(path) for path in found.values())
+        raise DataError(f"neither {expected} exists; unpack imdb_crop.tar or wiki_crop.tar there")
+    table = pd.concat(tables, ignore_index=True)
+    return from_table(folder, table, named_by="the metadata")
 
 
 def _load(path: Path) -> np.void:

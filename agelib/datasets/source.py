@@ -22,7 +22,8 @@ class Source(NamedTuple):
     parse : callable
         From one of them to its labels: ``age`` in years, ``gender``, ``race`` (None when unknown)
         and ``note`` (what is wrong with the label, or ""). A reader may add, for every file, any
-        of ``agelib.manifests.OPTIONAL``, and ``fold`` where the folds are given with the data.
+        of ``agelib.manifests.OPTIONAL``, ``fold`` where the folds are given with the data, and
+        ``usable``: False leaves an image out, for the reason in ``note``.
     notes : tuple of str
         What whoever prepares the data set must know, for example how many images are missing.
     """

@@ -138,9 +138,9 @@ def scan(
         POSIX paths relative to ``folder``, in the order of the rows (see `list_images`).
     parse : callable
         From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
-        (what is wrong with the label, or ""); from every path also to ``fold``, ``usable``
-        (False: left out, for the reason in ``note``) and any of ``agelib.manifests.OPTIONAL``
-        where a data set has them.
+        (what is wrong with the name, or ""); from every path also to ``remarks`` (flags, or ""),
+        ``fold``, ``usable`` (False: left out, for a reason among the flags) and any of
+        ``agelib.manifests.OPTIONAL`` where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
     sink : Sink, optional
@@ -160,8 +160,9 @@ def scan(
     labels = labels.reindex(columns=_label_columns(labels))
     catalog = pd.DataFrame(facts, columns=Facts._fields).join(labels)
     catalog["file"] = list(files)
+    remarks = labels.get("remarks", labels["note"].map(lambda _: ""))
     catalog["flags"] = [
-        "; ".join(_reasons(fact, note)) for fact, note in zip(facts, labels["note"], strict=True)
+        "; ".join(_reasons(*row)) for row in zip(facts, labels["note"], remarks, strict=True)
     ]
     catalog["usable"] = (catalog["trouble"] == "") & age_span(labels)[0].notna()
     if "usable" in labels:
@@ -177,7 +178,7 @@ def scan(
 
 
 def _label_columns(labels: pd.DataFrame) -> list[str]:
-    given = [name for name in ("fold", "usable", *OPTIONAL) if name in labels]
+    given = [name for name in ("remarks", "fold", "usable", *OPTIONAL) if name in labels]
     return ["age", "gender", "race", "note", *given]
 
 
@@ -262,7 +263,7 @@ def _blank(n: int, sink: Sink) -> np.ndarray:
     return np.zeros((n, sink.size, sink.size, CHANNELS[sink.color]), dtype=np.uint8)
 
 
-def _reasons(fact: Facts, note: str) -> list[str]:
+def _reasons(fact: Facts, note: str, remarks: str) -> list[str]:
     reasons = []
     if fact.trouble:
         reasons.append(f"corrupt: {fact.trouble}")
@@ -272,7 +273,7 @@ def _reasons(fact: Facts, note: str) -> list[str]:
         reasons.append(f"mode: {fact.mode}")
     if fact.width != fact.height:
         reasons.append(f"not-square: {fact.width}x{fact.height}")
-    return reasons
+    return reasons + ([remarks] if remarks else [])
 
 
 def first_names(names: Sequence[str]) -> str:

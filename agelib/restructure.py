@@ -15,6 +15,7 @@ import pandas as pd
 from agelib.files import DataError, atomic_path
 from agelib.labels import LabelScheme
 from agelib.protocols import PARTS, Split
+from agelib.thinning import balanced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def plan(
     parts = {part: rows[labels[rows] >= 0] for part, rows in split.parts().items()}
     if undersample:
         random = np.random.RandomState(state) if undersample == "random" else None
-        parts["training"] = _undersample(parts["training"], labels, random)
+        parts["training"] = balanced(parts["training"], labels, random)
     rows = np.concatenate([parts[part] for part in PARTS])
     folders = np.array(scheme.folder_names, dtype=object)
     return pd.DataFrame(
@@ -155,16 +156,6 @@ def restructure(plan: pd.DataFrame, source: Path | str, target: Path | str) -> R
         missing=tuple(plan["file"][(how == "missing").to_numpy()]),
         counts=counts,
     )
-
-
-def _undersample(
-    rows: np.ndarray, labels: np.ndarray, random: np.random.RandomState | None
-) -> np.ndarray:
-    groups = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
-    size = min((len(group) for group in groups), default=0)
-    if random is not None:
-        groups = [random.permutation(group) for group in groups]
-    return np.sort(np.concatenate([group[:size] for group in groups] or [rows]))
 
 
 def _places(plan: pd.DataFrame) -> list[str]:

@@ -1,15 +1,9 @@
-"""Small stand-ins for data sets: .mat files of IMDB-WIKI's struct, and drawn faces under any path.
-
-Every name of a person is made up.
-"""
+"""Small .mat files of the struct of IMDB-WIKI; every name in them is made up."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.io import savemat
-
-from agelib.datasets.sample import draw_face
-from agelib.datasets.utkface import GENDERS, RACES
 
 BORN_1960 = 715_876  # Matlab's number of 1 January 1960
 NAN, NO_FACE = np.nan, -np.inf
@@ -66,13 +60,3 @@ def write_mat(path, rows=ROWS, *, source="wiki", without=(), **changed):
     fields = record(rows, source=source) | changed
     savemat(path, {source: {k: v for k, v in fields.items() if k not in without}})
     return path
-
-
-def lay_out(folder, files):
-    """Lay out drawn faces, one of its own for each path, as small JPEG files."""
-    for row, file in enumerate(files):
-        random = np.random.default_rng(row)
-        face = draw_face(20 + row % 50, GENDERS[row % 2], RACES[row % 5], random)
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        face.resize((64, 64)).save(path, quality=90)

@@ -129,13 +129,13 @@ def test_the_number_of_a_celebrity_decides(tmp_path):
 def test_what_a_catalog_takes(metadata):
     table = labels(metadata)
     assert table["usable"].tolist() == [i in (0, 1, 2, 10, 11) for i in range(12)]
-    assert table["note"].tolist() == [
+    assert table["remarks"].tolist() == [
         *["", "", "", "left out: no gender"],
         *["left out: face score below 1"] * 2,
         "left out: a second face",
-        "photographed 10 years before birth, left out: age outside 0 to 100",
-        "photographed 1989 years after birth, left out: age outside 0 to 100",
-        "photographed 1999 years after birth, left out: age outside 0 to 100",
+        "no age: photographed 10 years before birth; left out: age outside 0 to 100",
+        "no age: photographed 1989 years after birth; left out: age outside 0 to 100",
+        "no age: photographed 1999 years after birth; left out: age outside 0 to 100",
         *["", ""],
     ]
     ages = table["age"].tolist()
@@ -155,7 +155,7 @@ def test_folds_follow_from_the_person_alone(metadata):
 def test_rows_without_an_age_say_so(metadata):
     missing = metadata.assign(age=pd.array([pd.NA] * len(metadata), dtype="Int64"))
     table = labels(missing, filters=())
-    assert set(table["note"]) == {"no age can be told"}
+    assert set(table["remarks"]) == {"no age: cannot be told"}
     assert not table["usable"].any()
     assert labels(metadata, filters=())["usable"].sum() == 9
 

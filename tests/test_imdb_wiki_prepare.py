@@ -5,7 +5,8 @@ import tarfile
 
 import numpy as np
 import pytest
-from imdb_mat import BORN_1960, NAN, cells, lay_out, write_mat
+from imdb_mat import BORN_1960, NAN, cells, write_mat
+from layout import lay_out
 from PIL import Image
 
 from agelib import datasets
@@ -96,10 +97,10 @@ def test_what_is_filtered_out_stays_in_the_catalog_with_its_reason(place):
     catalog = load_manifest("imdb-wiki")
     assert np.flatnonzero(~catalog["usable"]).tolist() == [5, 6, 7, 8]
     assert catalog["flags"].tolist()[5:9] == [
-        "name: left out: face score below 1",
-        "name: left out: a second face",
-        "name: left out: no gender",
-        "name: photographed 30 years before birth, left out: age outside 0 to 100",
+        "left out: face score below 1",
+        "left out: a second face",
+        "left out: no gender",
+        "no age: photographed 30 years before birth; left out: age outside 0 to 100",
     ]
     assert catalog["age"][5] == 1985 - 1960
 

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from agelib.datasets import imdb_wiki
+from agelib.datasets.adience import read_aligned, read_faces
 from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
@@ -54,6 +55,22 @@ _DATASETS = (
         from_names(parse_name),
         _UTKFACE_LICENCE,
         "utkface-5fold",
+    ),
+    Dataset(
+        "adience",
+        "Adience",
+        "Adience/aligned",
+        read_aligned,
+        "non-commercial research only; the copyright of each image stays with its owner",
+        "adience-folds",
+    ),
+    Dataset(
+        "adience-faces",
+        "Adience, not aligned",
+        "Adience/faces",
+        read_faces,
+        "non-commercial research only; the copyright of each image stays with its owner",
+        "adience-folds",
     ),
     Dataset(
         "sample",

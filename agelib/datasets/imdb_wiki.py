@@ -160,18 +160,18 @@ def labels(metadata: pd.DataFrame, *, filters: str | Sequence[Filter] = "p4-code
     -------
     DataFrame
         n rows of ``file``, ``age`` (None when impossible), ``gender``, ``race`` (None),
-        ``person``, ``fold``, ``usable`` and ``note`` (why a row has no age or is left out). The
-        fold follows from the hash of the person alone: it is the same for everybody, in both
-        files, whichever images are in place.
+        ``person``, ``fold``, ``usable`` and ``remarks`` (why a row has no age, or which filter
+        leaves it out). The fold follows from the hash of the person alone: it is the same for
+        everybody, in both files, whichever images are in place.
     """
     age, reasons = metadata["age"], apply_filters(metadata, filters).reasons
     sound = age.between(0, OLDEST).fillna(False).to_numpy(dtype=bool)
     years = age.abs().astype("str") + " years "
     odd = years.where(age > 0, years + "before birth").where(age < 0, years + "after birth")
-    odd = ("photographed " + odd).where(age.notna().to_numpy(dtype=bool), "no age can be told")
+    odd = ("photographed " + odd).where(age.notna().to_numpy(dtype=bool), "cannot be told")
     left_out = pd.Series(np.where(reasons != "", "left out: " + reasons, ""))
     both = (~sound) & (reasons != "")
-    note = odd.where(~sound, "") + np.where(both, ", ", "") + left_out
+    remarks = ("no age: " + odd).where(~sound, "") + np.where(both, "; ", "") + left_out
     return pd.DataFrame(
         {
             "file": metadata["file"],
@@ -181,7 +181,8 @@ def labels(metadata: pd.DataFrame, *, filters: str | Sequence[Filter] = "p4-code
             "person": metadata["person"].astype(object),
             "fold": [int(mark, 16) % N_FOLDS for mark in metadata["person"]],
             "usable": sound & (reasons == ""),
-            "note": note,
+            "note": "",
+            "remarks": remarks,
         }
     )
 

@@ -21,9 +21,10 @@ class Source(NamedTuple):
         POSIX paths relative to the image folder, in byte order; all are in place.
     parse : callable
         From one of them to its labels: ``age`` in years, ``gender``, ``race`` (None when unknown)
-        and ``note`` (what is wrong with the label, or ""). A reader may add, for every file, any
-        of ``agelib.manifests.OPTIONAL``, ``fold`` where the folds are given with the data, and
-        ``usable``: False leaves an image out, for the reason in ``note``.
+        and ``note`` (what is wrong with the name, or ""). A reader may add, for every file,
+        ``remarks`` (further flags, or ""), any of ``agelib.manifests.OPTIONAL``, ``fold`` where
+        the folds are given with the data, and ``usable``: False leaves the image out, for a
+        reason among the remarks.
     notes : tuple of str
         What whoever prepares the data set must know, for example how many images are missing.
     """
@@ -60,7 +61,7 @@ def from_table(folder: Path | str, table: pd.DataFrame, *, named_by: str) -> Sou
     folder : Path or str
         Image folder.
     table : DataFrame
-        One row per image: ``file`` (each once) and the label columns of `Source`.
+        One row per image: ``file`` (each once), ``age``, and further label columns of `Source`.
     named_by : str
         What names the images, for messages: ``"the fold files"``.
 
@@ -100,6 +101,8 @@ def from_table(folder: Path | str, table: pd.DataFrame, *, named_by: str) -> Sou
     if unnamed:
         notes.append(f"{unnamed:,} images in the folder are not named by {named_by}: left aside")
     columns = {name: table[name].tolist() for name in table.columns if name != "file"}
+    columns = dict.fromkeys(("gender", "race"), [None] * len(files)) | columns
+    columns.setdefault("note", [""] * len(files))
     rows = dict(zip(files, range(len(files)), strict=True))
 
     def parse(file: str) -> dict[str, Any]:

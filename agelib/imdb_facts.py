@@ -12,8 +12,8 @@ import pandas as pd
 
 from agelib import datasets, paths
 from agelib.datasets.imdb_filters import FILTERS, apply_filters
-from agelib.datasets.imdb_wiki import OLDEST, SOURCES, read_metadata
-from agelib.files import DataError
+from agelib.datasets.imdb_wiki import OLDEST, SOURCES, labels, read_metadata
+from agelib.files import DataError, sha256_text
 
 CHAPTER = "22-imdb-wiki"
 SPLITS = 20  # random splits over which a leak is averaged
@@ -73,7 +73,7 @@ def count_metadata(metadata: pd.DataFrame, mid_year: pd.Series) -> dict[str, Any
         ``rows``; ``facts`` (name to count); ``ages`` (images per year of age from 0 to 100, all
         and kept by P4's code); ``scores`` (images per face score, by lower edge of the bin);
         ``minimum_score`` (images that P4's code would leave with another minimum); ``filters``
-        (per set, a list of filter, removed, left, alone); ``leak`` (see `leak`).
+        (per set, a list of filter, removed, left, alone); ``leak`` and ``folds`` (see there).
     """
     age, person = metadata["age"], metadata["person"]
     coded = apply_filters(metadata, "p4-code").keep
@@ -94,6 +94,7 @@ def count_metadata(metadata: pd.DataFrame, mid_year: pd.Series) -> dict[str, Any
             for name in FILTERS
         },
         "leak": {"all": leak(person), "kept": leak(person[coded])},
+        "folds": folds(metadata),
     }
 
 
@@ -130,6 +131,37 @@ def leak(person: pd.Series, *, held_out: float = 0.1) -> dict[str, float | int]:
         "leaked": round(float(np.mean(shares)), 5),
         "sd": round(float(np.std(shares, ddof=1)), 5),
     }
+
+
+def folds(metadata: pd.DataFrame) -> dict[str, Any]:
+    """Describe the folds of the protocol ``imdb-wiki``, had every image its place.
+
+    Parameters
+    ----------
+    metadata : DataFrame
+        From `agelib.datasets.imdb_wiki.read_metadata`.
+
+    Returns
+    -------
+    dict
+        ``rows``: per fold ``fold``, ``images``, ``persons``, ``mean age`` and ``sd`` in years,
+        ``female`` (share); ``fingerprint``: 16 hexadecimal digits of the SHA-256 over file names
+        and folds in byte order of the names, by which another reader of the same metadata sees
+        that the folds are the same.
+    """
+    table = labels(metadata)
+    table = table[table["usable"]].sort_values("file")
+    rows = []
+    for fold, group in table.groupby("fold"):
+        age = group["age"].astype(float)
+        facts = {"images": len(group), "persons": group["person"].nunique()}
+        facts |= {"mean age": round(age.mean(), 3), "sd": round(age.std(), 3)}
+        female = round(float((group["gender"] == "female").mean()), 4)
+        rows.append({"fold": int(fold), **facts, "female": female})
+    lines = "\n".join(
+        f"{file}\0{fold}" for file, fold in zip(table["file"], table["fold"], strict=True)
+    )
+    return {"rows": rows, "fingerprint": sha256_text(lines)[:16]}
 
 
 def _facts(metadata: pd.DataFrame) -> dict[str, int]:

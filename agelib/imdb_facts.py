@@ -155,7 +155,7 @@ def folds(metadata: pd.DataFrame) -> dict[str, Any]:
     for fold, group in table.groupby("fold"):
         age = group["age"].astype(float)
         facts = {"images": len(group), "persons": group["person"].nunique()}
-        facts |= {"mean age": round(age.mean(), 3), "sd": round(age.std(), 3)}
+        facts |= {"mean age": round(float(age.mean()), 3), "sd": round(float(age.std(ddof=0)), 3)}
         female = round(float((group["gender"] == "female").mean()), 4)
         rows.append({"fold": int(fold), **facts, "female": female})
     lines = "\n".join(

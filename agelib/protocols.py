@@ -292,6 +292,7 @@ _PROTOCOLS = (
     _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
     Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
     _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
     _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),

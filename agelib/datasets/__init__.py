@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from agelib.datasets import folder
 from agelib.datasets.adience import read_aligned, read_faces
 from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
@@ -73,6 +74,14 @@ _DATASETS = (
         from_names(parse_name),
         "drawn; free for any use",
         "sample-5fold",
+    ),
+    Dataset(
+        "folder",
+        "Own folder",
+        "folder/images",
+        folder.read,
+        "what the owner of the images allows",
+        "folder-5fold",
     ),
 )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
+from agelib.cli_folder import add_label_options, label_folder
 from agelib.cli_pending import add_train_command, pending_table, whole_number
 from agelib.cli_search import add_search_command
 from agelib.files import DataError
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="draw a manifest of these images although one is committed",
     )
+    add_label_options(prepare)
     return parser
 
 
@@ -266,6 +268,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
     from agelib.prepare import prepare
 
+    label_folder(options)
     with tqdm(unit=" images", file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:

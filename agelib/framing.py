@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from agelib.backend import keras
@@ -62,6 +63,11 @@ def framing_sweep(
             {"share": float(share), **_plain(row)} for row in table.reset_index().to_dict("records")
         ]
     return {"rows": rows}
+
+
+def reframe(image: np.ndarray, share: float) -> np.ndarray:
+    """Show one picture (size, size, c) in another frame, see `agelib.models.framed.Framing`."""
+    return keras.ops.convert_to_numpy(Framing(share)(image[None].astype("float32")))[0]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

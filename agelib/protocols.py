@@ -324,6 +324,7 @@ _PROTOCOLS = (
     _thinned_folds(
         "thinned-folds", "five folds, training as small as the balanced one", equal=False
     ),
+    Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
     _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
     _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),

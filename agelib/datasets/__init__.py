@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from agelib.datasets import imdb_wiki
+from agelib.datasets import folder, imdb_wiki
 from agelib.datasets.adience import read_aligned, read_faces
 from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
@@ -97,6 +97,14 @@ _DATASETS = (
         "academic research only; the copyright of each image stays with its owner",
         "imdb-wiki",
         ("imdb_crop.tar", "wiki_crop.tar"),
+    ),
+    Dataset(
+        "folder",
+        "Own folder",
+        "folder/images",
+        folder.read,
+        "what the owner of the images allows",
+        "folder-5fold",
     ),
 )
 

@@ -161,7 +161,7 @@ def _read_fold(path: Path) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} is not a fold file ({error}); {_REMEDY}") from None
-    if list(rows.columns) != list(COLUMNS):
+    if list(rows.columns) != list(COLUMNS) or not isinstance(rows.index, pd.RangeIndex):
         found = ", ".join(map(str, rows.columns[:12]))
         raise DataError(
             f"{path} is a fold file of another version: its columns are {found}, not "

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from agelib.catalog import first_names, list_images
+from agelib.catalog import list_images
 from agelib.files import DataError
 
 
@@ -94,7 +94,8 @@ def from_table(folder: Path | str, table: pd.DataFrame, *, named_by: str) -> Sou
     if missing:
         notes.append(
             f"{len(missing):,} of {len(missing) + len(table):,} images that {named_by} name are "
-            f"missing ({len(missing) / (len(missing) + len(table)):.0%}): {first_names(missing)}"
+            f"missing ({len(missing) / (len(missing) + len(table)):.0%}), first "
+            + ", ".join(missing[:10])
         )
     files = table["file"].tolist()
     unnamed = len(set(list_images(folder)).difference(files))

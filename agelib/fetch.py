@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import http.client
 import json
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from agelib.files import DataError, write_json
+from agelib.files import DataError, write_json, writing
 from agelib.remote import (
     Offer,
     PassingTrouble,
@@ -30,7 +29,6 @@ from agelib.remote import (
 Progress = Callable[[int, int], None]
 
 _BLOCK = 1 << 20  # bytes read at once
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,14 +186,14 @@ class _Transfer:
         if noted == version and offer.parts and offer.mark and have <= offer.size:
             self.furthest = max(self.furthest, have)
             return have
-        with _writing(self.partial):
+        with writing(self.partial):
             self.discard()
             write_json(self.note, version)
         return 0
 
     def _receive(self, response: http.client.HTTPResponse, have: int, size: int) -> None:
         with contextlib.ExitStack() as stack:
-            with _writing(self.partial):
+            with writing(self.partial):
                 out = stack.enter_context(open(self.partial, "ab" if have else "wb"))
             # Whatever has come, not a full block: less is lost when the connection breaks.
             while have <= size and (block := response.read1(_BLOCK)):
@@ -204,7 +202,7 @@ class _Transfer:
                     raise DataError(
                         f"{self.file.url} is a web page, not {self.file.name}; {self.file.by_hand}"
                     )
-                with _writing(self.partial):
+                with writing(self.partial):
                     out.write(block)
                     out.flush()  # here, where a full disk is told from a broken connection
                 have += len(block)
@@ -227,7 +225,7 @@ class _Transfer:
 def _alone(target: Path) -> Iterator[None]:
     """Let one process at a time fetch a file; a dead one holds nobody up."""
     lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -237,17 +235,6 @@ def _alone(target: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = "choose a folder that you may write to with AGELIB_DATASETS"
-        if error.errno in _FULL:
-            remedy = "make room; the next call goes on where this one stopped"
-        raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from None
 
 
 def _checked(file: RemoteFile, path: Path, remedy: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ from agelib import datasets
 from agelib.catalog import Progress, list_images, scan
 from agelib.cleaning import clean, summary
 from agelib.datasets import Dataset
-from agelib.datasets.archive import unpack
-from agelib.files import DataError
+from agelib.datasets.archive import SUFFIXES, unpack
+from agelib.files import DataError, writing
 from agelib.manifests import SCHEMA, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.recipes import draw_columns
@@ -69,8 +70,8 @@ def prepare(
         One of `agelib.datasets.names`.
     source : Path or str, optional
         Archive, unpacked into the data set's image folder, or folder, linked there. Without it
-        the images in place are used, else ``<image folder>.tar.gz`` beside it; the built-in
-        sample is drawn.
+        the images in place are used, else ``<image folder>.tar.gz``, ``.tar`` or ``.zip`` beside
+        it; the built-in sample is drawn.
     size : int
         Side of the store's images in pixels.
     color : str
@@ -229,9 +230,18 @@ def build_missing_store(
 def _alone(dataset: str) -> Iterator[None]:
     """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
     folder = datasets_dir() / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".prepare.lock"):
-        yield
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".prepare.lock")
+        try:
+            lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print(f"waiting for another process that prepares {dataset}", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:
@@ -272,14 +282,15 @@ def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tu
 
         return write_sample(folder, n=sample_size), True
     elif not folder.is_dir():
-        archive = folder.with_name(f"{folder.name}.tar.gz")
-        if not archive.is_file():
+        archives = [folder.with_name(f"{folder.name}{suffix}") for suffix in SUFFIXES]
+        there = [archive for archive in archives if archive.is_file()]
+        if not there:
             raise DataError(
                 f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-                f"{archive} exists; get it as datasets/README.md says, or name it: "
+                f"{archives[0]} exists; get it as datasets/README.md says, or name it: "
                 f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
             )
-        return unpack(archive, folder), False
+        return unpack(there[0], folder), False
     return folder, False
 
 

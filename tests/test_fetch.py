@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -375,10 +374,11 @@ def test_a_disk_too_small_for_what_is_missing(host, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_keeps_what_it_took(host, tmp_path):
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, hard))
     try:
-        with pytest.raises(DataError, match=r"cannot write .*partial: .*make room; the next call"):
+        with pytest.raises(DataError, match=r"gz\.partial: File too large; make room and call"):
             fetch_file(file_at(host), tmp_path, **QUICK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -434,7 +434,7 @@ def test_a_partial_file_of_unknown_origin_is_not_taken_up(host, tmp_path, note):
 
 def test_folders_that_cannot_be_written(host, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DataError, match=r"cannot write .*AGELIB_DATASETS"):
+    with pytest.raises(DataError, match=r"/file: File exists; move away what lies there"):
         fetch_file(file_at(host), tmp_path / "file", **QUICK)
     assert host.asked == []
 

@@ -17,6 +17,7 @@ _IMDB_WIKI_TERMS = (
     "Academic research only. The images were collected from the Internet; the copyright of each "
     "stays with its owner, and an image is removed when its owner asks for it."
 )
+_ADIENCE_PAGE = "https://talhassner.github.io/home/projects/Adience/Adience-data.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,23 @@ class Download:
     steps: tuple[str, ...]
 
 
-# Sizes and checksums are those that others have published for these very files; none of them
-# stands on its source's own page. Chosen so that a copy from anywhere else can be trusted too.
+# Sizes and checksums are those that others have published for these very files: none stands on a
+# page of its source. With them a copy from anywhere else can be trusted as well.
+_IMDB = RemoteFile(
+    f"{_IMDB_WIKI_PAGE}static/imdb_crop.tar",
+    "imdb_crop.tar",
+    7_012_157_440,
+    "md5:44b7548f288c14397cb7a7bab35ebe14",
+)
+_WIKI = RemoteFile(
+    f"{_IMDB_WIKI_PAGE}static/wiki_crop.tar",
+    "wiki_crop.tar",
+    checksum="md5:f536eb7f5eae229ae8f286184364b42b",
+)
 _DOWNLOADS = (
     Download(
         "utkface",
-        "UTKFace, aligned and cropped",
+        "UTKFace, aligned and cropped (107 MB)",
         _UTKFACE_PAGE,
         _UTKFACE_TERMS,
         (
@@ -69,51 +81,36 @@ _DOWNLOADS = (
     ),
     Download(
         "utkface-wild",
-        "UTKFace in the wild (1.3 GB in three parts)",
+        "UTKFace in the wild (1.3 GB)",
         _UTKFACE_PAGE,
         _UTKFACE_TERMS,
         (),
         (
             f"open {_UTKFACE_PAGE} in a browser, read the terms there, and follow the link "
             '"In-the-wild Faces" to a shared drive',
-            "download part1.tar.gz, part2.tar.gz and part3.tar.gz",
-            "unpack all three into one folder UTKFace-wild/ in the folder of data sets, which then "
-            "holds part1/, part2/ and part3/",
+            "download part1.tar.gz, part2.tar.gz and part3.tar.gz into the folder of data sets",
             "python -m agelib prepare utkface-wild",
         ),
     ),
     Download(
-        "imdb",
-        "IMDB-WIKI, the faces of IMDb with their metadata",
+        "imdb-wiki",
+        "IMDB-WIKI, all faces and their metadata (8 GB)",
         _IMDB_WIKI_PAGE,
         _IMDB_WIKI_TERMS,
-        (
-            RemoteFile(
-                f"{_IMDB_WIKI_PAGE}static/imdb_crop.tar",
-                "imdb_crop.tar",
-                7_012_157_440,
-                "md5:44b7548f288c14397cb7a7bab35ebe14",
-            ),
-        ),
-        ("python -m agelib prepare imdb",),
+        (_WIKI, _IMDB),
+        ("python -m agelib prepare imdb-wiki",),
     ),
     Download(
         "wiki",
-        "IMDB-WIKI, the faces of Wikipedia with their metadata",
+        "IMDB-WIKI, the faces of Wikipedia alone (1 GB)",
         _IMDB_WIKI_PAGE,
         _IMDB_WIKI_TERMS,
-        (
-            RemoteFile(
-                f"{_IMDB_WIKI_PAGE}static/wiki_crop.tar",
-                "wiki_crop.tar",
-                checksum="md5:f536eb7f5eae229ae8f286184364b42b",
-            ),
-        ),
-        ("python -m agelib prepare wiki",),
+        (_WIKI,),
+        ("python -m agelib prepare imdb-wiki",),
     ),
     Download(
         "imdb-meta",
-        "IMDB-WIKI, the metadata of IMDb alone (no image)",
+        "IMDB-WIKI, the metadata of IMDb without images",
         _IMDB_WIKI_PAGE,
         _IMDB_WIKI_TERMS,
         (
@@ -123,11 +120,11 @@ _DOWNLOADS = (
                 checksum="md5:469433135f1e961c9f4c0304d0b5db1e",
             ),
         ),
-        ("unpack it; imdb/imdb.mat inside it is for reading, imdb_crop.tar has its own",),
+        ("unpack it to read imdb/imdb.mat; `prepare` needs imdb_crop.tar, which has its own",),
     ),
     Download(
         "fgnet",
-        "FG-NET",
+        "FG-NET (46 MB)",
         "https://yanweifu.github.io/FG_NET_data/",
         "Research only; private photographs of 82 people.",
         (
@@ -137,22 +134,25 @@ _DOWNLOADS = (
                 checksum="sha256:228acddeba96e469f2ded9475ee87f4ab16398de27a2f3ec35a266a46ef2f7fc",
             ),
         ),
-        ("unpack it; FGNET/images/ is a folder of your own (078A11.JPG is person 78 at age 11)",),
+        (
+            "in the folder of data sets: python -m zipfile -e FGNET.zip .",
+            "python -m agelib prepare folder FGNET/images --pattern '{person}A{age}*', with the "
+            "path of that folder",
+        ),
     ),
     Download(
         "adience",
         "Adience",
-        "https://talhassner.github.io/home/projects/Adience/Adience-data.html",
-        "Research only; photographs that their owners shared on Flickr.",
+        _ADIENCE_PAGE,
+        "Research only; the copyright of each photograph stays with its owner.",
         (),
         (
-            "open https://talhassner.github.io/home/projects/Adience/Adience-data.html in a "
-            "browser, read the terms, and fill in the form: it gives a user name and a password",
-            "with them, download the five files fold_0_data.txt to fold_4_data.txt, and "
-            "faces.tar.gz or aligned.tar.gz or both",
-            "make a folder adience/ in the folder of data sets; put the five files there and "
-            "unpack the archives there, so that it holds faces/ or aligned/",
-            "python -m agelib prepare adience",
+            f"open {_ADIENCE_PAGE} in a browser, read the terms, and fill in the form: it gives "
+            "a user name and a password",
+            "make a folder Adience/ in the folder of data sets, and download into it the five "
+            "files fold_0_data.txt to fold_4_data.txt (not the frontal ones)",
+            "download aligned.tar.gz into it too, or faces.tar.gz for the faces as they were found",
+            "python -m agelib prepare adience (of faces.tar.gz: prepare adience-faces)",
         ),
     ),
 )

@@ -17,7 +17,7 @@ from agelib import datasets
 from agelib.catalog import Progress, list_images, scan
 from agelib.cleaning import clean, summary
 from agelib.datasets import Dataset
-from agelib.datasets.archive import SUFFIXES, unpack
+from agelib.datasets.archive import unpack
 from agelib.files import DataError, writing
 from agelib.manifests import SCHEMA, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
@@ -70,8 +70,8 @@ def prepare(
         One of `agelib.datasets.names`.
     source : Path or str, optional
         Archive, unpacked into the data set's image folder, or folder, linked there. Without it
-        the images in place are used, else ``<image folder>.tar.gz``, ``.tar`` or ``.zip`` beside
-        it; the built-in sample is drawn.
+        the images in place are used, else ``<image folder>.tar.gz`` beside it; the built-in
+        sample is drawn.
     size : int
         Side of the store's images in pixels.
     color : str
@@ -282,15 +282,14 @@ def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tu
 
         return write_sample(folder, n=sample_size), True
     elif not folder.is_dir():
-        archives = [folder.with_name(f"{folder.name}{suffix}") for suffix in SUFFIXES]
-        there = [archive for archive in archives if archive.is_file()]
-        if not there:
+        archive = folder.with_name(f"{folder.name}.tar.gz")
+        if not archive.is_file():
             raise DataError(
                 f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-                f"{archives[0]} exists; get it as datasets/README.md says, or name it: "
+                f"{archive} exists; get it as datasets/README.md says, or name it: "
                 f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
             )
-        return unpack(there[0], folder), False
+        return unpack(archive, folder), False
     return folder, False
 
 

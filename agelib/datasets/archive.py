@@ -18,8 +18,6 @@ from typing import BinaryIO, NamedTuple
 from agelib.files import DataError, writing
 from agelib.images import IMAGE_SUFFIXES
 
-SUFFIXES = (".tar.gz", ".tar", ".zip", ".tgz")
-
 
 class _Member(NamedTuple):
     """A file in an archive; the path is relative and stays inside."""

@@ -11,6 +11,10 @@ from typing import Any
 
 from agelib.files import sha256_text
 
+# Fields younger than the first records, with their defaults. At its default such a field stays out
+# of a description, so that older records, plans and checkpoints describe the same experiments.
+_YOUNGER: dict[str, Any] = {"flip_at_test": False}
+
 
 def _freeze(value: Mapping[str, Any] | tuple) -> tuple[tuple[str, Any], ...]:
     # Lists become tuples, so that a description is hashable.
@@ -107,6 +111,8 @@ class Experiment:
         Channels of the input.
     preprocessing : str
         Key of :data:`agelib.preprocessing.PREPROCESSING`.
+    flip_at_test : bool
+        Whether a test image counts as the mean of the outputs for it and for its mirror image.
     recipe : Recipe
         How it is trained.
     init : Experiment, optional
@@ -134,6 +140,7 @@ class Experiment:
     image_size: int = 32
     color: str = "rgb"
     preprocessing: str = "scale"
+    flip_at_test: bool = False
     reduction: Mapping[str, Any] | tuple = field(default=())
 
     def __post_init__(self) -> None:
@@ -241,6 +248,9 @@ class Experiment:
             values[name] = dict(getattr(self, name))
         values["recipe"]["optimizer_options"] = dict(self.recipe.optimizer_options)
         values["init"] = self.init and self.init.describe()
+        for entries in (values, values["recipe"]):
+            for name in [n for n, default in _YOUNGER.items() if entries.get(n) == default]:
+                del entries[name]
         return json.loads(json.dumps(values))
 
     @classmethod

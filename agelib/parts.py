@@ -11,7 +11,7 @@ import pandas as pd
 from agelib.backend import keras
 from agelib.files import DataError
 from agelib.heads import Head
-from agelib.pipeline import Batches, Images, Targets
+from agelib.pipeline import Batches, Images, Mirrored, Targets
 from agelib.records import PROBABILITY_DIGITS
 from agelib.store import Store
 
@@ -86,8 +86,28 @@ def _female(catalog: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
     return (catalog["gender"].iloc[rows] == "female").to_numpy(dtype="int64")
 
 
-def predict(network: keras.Model, part: Part, catalog: pd.DataFrame, head: Head) -> pd.DataFrame:
+def predict(
+    network: keras.Model,
+    part: Part,
+    catalog: pd.DataFrame,
+    head: Head,
+    *,
+    flip: bool = False,
+) -> pd.DataFrame:
     """Return the network's predictions for a part, one row per image.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `agelib.models.build`.
+    part : Part
+        Images and labels.
+    catalog : DataFrame
+        With ``file``, ``age`` and ``gender``.
+    head : Head
+        Reads the outputs.
+    flip : bool
+        Take the mean of the outputs for each image and for its mirror image.
 
     Returns
     -------
@@ -96,8 +116,9 @@ def predict(network: keras.Model, part: Part, catalog: pd.DataFrame, head: Head)
         ``expected_age`` for one class a year), or ``predicted`` in years for a regression; and
         ``female`` (0 or 1, as annotated) and ``p_female`` where there is a gender output.
     """
-    batches = Batches(part.images, batch_size=PREDICTION_BATCH)
-    outputs = network.predict(batches, verbose=0)
+    seen = [part.images, Mirrored(part.images)] if flip else [part.images]
+    each = [network.predict(Batches(x, batch_size=PREDICTION_BATCH), verbose=0) for x in seen]
+    outputs = keras.tree.map_structure(lambda *values: sum(values) / len(values), *each)
     table = catalog.iloc[part.rows][["file", "age"]].reset_index(drop=True)
     age = outputs["age"] if isinstance(outputs, dict) else outputs
     columns = head.read(np.asarray(age, dtype="float64"), part.labels)

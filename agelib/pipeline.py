@@ -52,6 +52,20 @@ class Images:
         return self.store.read(self.rows[positions])
 
 
+class Mirrored:
+    """The mirror images of some images; pixels are taken when they are asked for."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return the mirror images at ``positions``."""
+        return self.images.take(positions)[:, :, ::-1]
+
+
 def epoch_order(n: int, state: int, epoch: int) -> np.ndarray:
     """Return the order of ``n`` images in an epoch: a function of random state and epoch alone.
 

@@ -257,7 +257,9 @@ class _Run:
         elif self.trained is not self.network:
             self.network.set_weights(self.trained.get_weights())
         head = head_of(experiment)
-        predictions = predict(test, self.parts["test"], self.catalog, head)
+        predictions = predict(
+            test, self.parts["test"], self.catalog, head, flip=experiment.flip_at_test
+        )
         history = pd.DataFrame(checkpoints.history).rename_axis("epoch")
         history.index += 1
         seconds = float(history["seconds"].sum()) + self.ahead

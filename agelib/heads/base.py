@@ -10,6 +10,7 @@ import numpy as np
 from agelib.backend import keras
 from agelib.labels import LabelScheme
 
+RACES = ("white", "black", "asian", "indian", "other")  # UTKFace's words
 Features = Any  # a Keras tensor, or a list of (Keras tensor, weight)
 
 
@@ -95,3 +96,17 @@ class Head(abc.ABC):
     def gender_loss(self) -> str:
         """Return the cross-entropy of the gender output."""
         return "binary_crossentropy" if self.gender_units == 1 else "categorical_crossentropy"
+
+    def race_output(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the race output, (n, 5), for features (n, d)."""
+        return keras.layers.Dense(
+            len(RACES), "softmax", use_bias=self.bias, dtype="float32", name="race"
+        )(features)
+
+    def race_targets(self, races: np.ndarray) -> np.ndarray:
+        """Turn races (n,), of `RACES`, into targets (n, 5): zeros, no loss, where not known."""
+        return (races[:, None] == np.array(RACES, dtype=object)).astype("float32")
+
+    def race_loss(self) -> str:
+        """Return the cross-entropy of the race output."""
+        return "categorical_crossentropy"

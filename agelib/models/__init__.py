@@ -104,7 +104,7 @@ def head_of(experiment: Experiment) -> Head:
         experiment.head,
         get_scheme(experiment.labels),
         dict(experiment.head_options),
-        dense_targets=experiment.recipe.mixup > 0,
+        dense_targets=experiment.recipe.mixup > 0 or experiment.recipe.cutmix > 0,
     )
 
 
@@ -112,9 +112,12 @@ def _outputs(features, experiment: Experiment):
     head = head_of(experiment)
     branches = features if isinstance(features, dict) else {"age": features, "gender": features}
     age = head.output(branches["age"])
-    if not experiment.gender:
-        return age
-    return {"age": age, "gender": head.gender_output(branches["gender"])}
+    outputs = {"age": age}
+    if experiment.gender:
+        outputs["gender"] = head.gender_output(branches["gender"])
+    if experiment.race:
+        outputs["race"] = head.race_output(branches["age"])
+    return outputs if len(outputs) > 1 else age
 
 
 def with_augmentation(network: keras.Model, names: tuple[str, ...]) -> keras.Model:

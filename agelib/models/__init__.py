@@ -15,10 +15,12 @@ from agelib.models import (
     al_resnet,
     alexnet,
     baselines,
+    convnext,
     coursework,
     coursework_b,
     efficientnet_lite,
     inception,
+    inverted,
     lenet,
     levi_hassner,
     residual,
@@ -52,6 +54,8 @@ ARCHITECTURES: dict[str, Callable] = {
     "coursework_a": coursework.coursework_a,
     "coursework_b": coursework_b.coursework_b,
     "residual": residual.residual,
+    "convnext": convnext.convnext,
+    "inverted": inverted.inverted,
 }
 
 

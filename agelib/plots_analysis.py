@@ -52,7 +52,7 @@ def group_dots(
         drawn = ax.errorbar(places, value, bars, fmt="o", capsize=2, label=name)
         small = (table["n"] < SMALL).to_numpy()
         colour = drawn.lines[0].get_color()
-        ax.plot(places[small], value[small], "o", mfc="white", mec=colour)
+        ax.plot(places[small], value[small], "o", color=colour, mfc="white")
     if line is not None:
         ax.axhline(line, color=COLOURS["unknown"], linestyle=":")
     ax.set_xticks(range(len(groups)), [_with_n(group, tables) for group in groups])

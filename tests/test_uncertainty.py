@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agelib import uncertainty
+from agelib import abstention, conformal, uncertainty
 from agelib.files import DataError
 
 
@@ -78,28 +78,28 @@ def test_spread_by_hand():
 
 def test_scores_by_hand():
     years = np.array([at((10, 0.5), (20, 0.5))])
-    assert uncertainty.nonconformity(years, "fixed")[0, [15, 10, 40]].tolist() == [0, 5, 25]
-    assert uncertainty.nonconformity(years, "scaled")[0, [15, 10, 40]].tolist() == [0, 1, 5]
-    distance = uncertainty.nonconformity(years, "distribution")[0, [0, 10, 15, 20, 30]]
+    assert conformal.nonconformity(years, "fixed")[0, [15, 10, 40]].tolist() == [0, 5, 25]
+    assert conformal.nonconformity(years, "scaled")[0, [15, 10, 40]].tolist() == [0, 1, 5]
+    distance = conformal.nonconformity(years, "distribution")[0, [0, 10, 15, 20, 30]]
     assert distance.tolist() == [0.5, 0.25, 0, 0.25, 0.5]
     with pytest.raises(ValueError, match="'narrow' is unknown"):
-        uncertainty.nonconformity(years, "narrow")
+        conformal.nonconformity(years, "narrow")
 
 
 def test_threshold_is_the_order_statistic_with_one_more():
     scores = np.arange(1.0, 10)  # nine of them: the 0.9-th of ten is the largest
-    assert uncertainty.conformal_threshold(scores, 0.9) == 9
-    assert uncertainty.conformal_threshold(scores, 0.5) == 5
-    assert uncertainty.conformal_threshold(scores[:8], 0.9) == np.inf
+    assert conformal.conformal_threshold(scores, 0.9) == 9
+    assert conformal.conformal_threshold(scores, 0.5) == 5
+    assert conformal.conformal_threshold(scores[:8], 0.9) == np.inf
 
 
 @settings(max_examples=15, deadline=None)
-@given(state=st.integers(0, 1000), kind=st.sampled_from(uncertainty.SCORES))
+@given(state=st.integers(0, 1000), kind=st.sampled_from(conformal.SCORES))
 def test_intervals_cover_whatever_the_forecast_is_worth(state, kind):
     years, true = calibrated(3000, state=state, bias=6, scale=1.7)
-    parts = uncertainty.halves(np.zeros(3000, int), np.arange(3000), state=state)
-    scores = uncertainty.nonconformity(years, kind)
-    table = uncertainty.conformal_intervals(scores, true, parts)
+    parts = conformal.halves(np.zeros(3000, int), np.arange(3000), state=state)
+    scores = conformal.nonconformity(years, kind)
+    table = conformal.conformal_intervals(scores, true, parts)
     assert table["covered"].mean() == pytest.approx(0.9, abs=0.03)
     inside = (table["lower"] <= true) & (true <= table["upper"])
     assert (table["covered"] == inside).all()
@@ -111,13 +111,13 @@ def test_label_conditional_intervals_cover_each_group_of_ages():
     noise = np.where(true < 50, 2, 10)
     centre = true + noise * random.normal(size=6000)
     scores = np.abs(np.arange(101) - centre[:, None])
-    parts = uncertainty.halves(np.zeros(6000, int), np.arange(6000))
+    parts = conformal.halves(np.zeros(6000, int), np.arange(6000))
     young = true < 50
-    plain = uncertainty.conformal_intervals(scores, true, parts)["covered"]
+    plain = conformal.conformal_intervals(scores, true, parts)["covered"]
     assert plain[young].mean() > 0.97
     assert plain[~young].mean() < 0.85
     groups = (np.arange(101) >= 50).astype(int)
-    table = uncertainty.conformal_intervals(scores, true, parts, label_groups=groups)
+    table = conformal.conformal_intervals(scores, true, parts, label_groups=groups)
     # The hull of a set with gaps covers at least as much.
     assert table["covered"][young].mean() == pytest.approx(0.9, abs=0.04)
     assert table["covered"][~young].mean() >= 0.87
@@ -128,36 +128,52 @@ def test_known_groups_have_thresholds_of_their_own():
     wide = np.arange(400) % 2 == 1
     true = np.where(wide, 60, 51)
     parts = np.where(np.arange(400) < 200, "0a", "0b")
-    table = uncertainty.conformal_intervals(scores, true, parts, known=wide)
+    table = conformal.conformal_intervals(scores, true, parts, known=wide)
     assert table["width"].tolist() == [21 if w else 3 for w in wide]
     with pytest.raises(ValueError, match="not both"):
-        uncertainty.conformal_intervals(scores, true, parts, known=wide, label_groups=np.zeros(101))
+        conformal.conformal_intervals(scores, true, parts, known=wide, label_groups=np.zeros(101))
 
 
 def test_halves_keep_clusters_together_and_folds_apart():
     folds, clusters = np.repeat([0, 1], 50), np.arange(100) // 2
-    parts = uncertainty.halves(folds, clusters)
+    parts = conformal.halves(folds, clusters)
     assert set(parts) == {"0a", "0b", "1a", "1b"}
     assert (parts[::2] == parts[1::2]).all()
     with pytest.raises(ValueError, match="no counterpart"):
-        uncertainty.conformal_intervals(np.zeros((2, 101)), np.zeros(2, int), np.array(["0a"] * 2))
+        conformal.conformal_intervals(np.zeros((2, 101)), np.zeros(2, int), np.array(["0a"] * 2))
 
 
 def test_risk_and_its_area_by_hand():
     errors, doubt = np.array([4.0, 0.0, 2.0]), np.array([3.0, 1.0, 2.0])
-    curve = uncertainty.risk_coverage(errors, doubt)
+    curve = abstention.risk_coverage(errors, doubt)
     assert curve["risk"].tolist() == [0, 1, 2]
-    area = uncertainty.aurc_score(errors, doubt)(np.ones((3, 1), np.float32))
+    area = abstention.aurc_score(errors, doubt)(np.ones((3, 1), np.float32))
     assert area[0, 0] == pytest.approx(1)
-    # Drawn twice, the last image weighs twice: (0 * 1 + 8 / 3 * 2) / 3 without the middle one.
-    area = uncertainty.aurc_score(errors, doubt)(np.array([[2.0], [1.0], [0.0]]))
-    assert area[0, 0] == pytest.approx((0 + 8 / 3 * 2) / 3)
+    # Without the middle image and with the last one twice: risks of 0, 4 / 2 and 8 / 3.
+    area = abstention.aurc_score(errors, doubt)(np.array([[2.0], [1.0], [0.0]]))
+    assert area[0, 0] == pytest.approx((0 + 4 / 2 + 8 / 3) / 3)
+    # Of equal doubt, the last two share their error of 3: risks of 0, 3 / 2 and 6 / 3.
+    area = abstention.aurc_score(errors, doubt.clip(max=2))(np.ones((3, 1), np.float32))
+    assert area[0, 0] == pytest.approx((0 + 3 / 2 + 6 / 3) / 3)
+    assert abstention.risk_coverage(errors, doubt.clip(max=2))["risk"].tolist() == [0, 1.5, 2]
 
 
 def test_no_order_risks_the_mean_error_at_every_coverage():
     errors = np.random.default_rng(0).exponential(size=500)
-    table = uncertainty.abstention_table(errors, {"good": errors + 0.1})
+    table = abstention.abstention_table(errors, {"good": errors + 0.1})
     assert table.loc["none"].drop(["low", "high"]).to_numpy() == pytest.approx(errors.mean())
     assert table.loc["good", "aurc"] == table.loc["the error itself", "aurc"]
     assert table.loc["good", "low"] < table.loc["good", "aurc"] < table.loc["good", "high"]
     assert table.loc["good", "50% answered"] == pytest.approx(np.sort(errors)[:250].mean())
+
+
+def test_a_paired_difference_of_areas_is_narrower_than_either():
+    random = np.random.default_rng(0)
+    errors = random.exponential(size=400)
+    better, worse = errors + random.normal(size=400), errors + 2 * random.normal(size=400)
+    gain = abstention.aurc_difference(errors, better, worse)
+    table = abstention.abstention_table(errors, {"better": better, "worse": worse})
+    assert gain["value"] == pytest.approx(table.loc["better", "aurc"] - table.loc["worse", "aurc"])
+    assert gain["high"] < 0
+    same = abstention.aurc_difference(errors, better, better)
+    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)

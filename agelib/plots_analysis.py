@@ -141,3 +141,46 @@ def calibration(histogram: pd.DataFrame, coverage: pd.DataFrame, *, title: str =
     axes[1].set_ylabel("Found inside (share of images)")
     axes[1].set_aspect("equal")
     return axes
+
+
+def cell_grid(table: pd.DataFrame, measure: str, *, title: str, ax: Axes | None = None) -> Axes:
+    """Draw a measure of `agelib.fairness.cells` as a grid of coloured cells.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `agelib.fairness.cells`; the last grouping goes along the axis.
+    measure : str
+        Column to show.
+    title : str
+        Quantity and unit.
+    ax : Axes, optional
+        Where to draw; a new figure when omitted.
+
+    Returns
+    -------
+    Axes
+        Each cell holds its value; small cells are grey, their value in brackets.
+    """
+    values, small = table[measure].unstack(), table["small"].unstack(fill_value=True).astype(bool)
+    ax = axes_or_new(ax, figsize=(3.6, 3.6))
+    shown = values.where(~small)
+    signed = measure == "bias"
+    limit = np.nanmax(np.abs(shown.to_numpy())) if signed and not small.all(axis=None) else None
+    ax.set_facecolor("#eeeeee")
+    ax.imshow(
+        shown, aspect="auto", cmap="RdBu_r" if signed else "viridis", alpha=0.75,
+        vmin=-limit if signed and limit else None, vmax=limit,
+    )  # fmt: skip
+    digits = 2 if measure == "gender accuracy" else 1
+    for (row, column), value in np.ndenumerate(values.to_numpy()):
+        if not np.isnan(value):
+            text = f"{value:.{digits}f}"
+            text = f"({text})" if small.iloc[row, column] else text
+            ax.text(column, row, text, ha="center", va="center", fontsize=7)
+    ax.set_xticks(range(values.shape[1]), list(values.columns))
+    names = [" ".join(map(str, np.atleast_1d(name))) for name in values.index]
+    ax.set_yticks(range(len(names)), names)
+    ax.grid(visible=False)
+    ax.set_title(title)
+    return ax

@@ -169,7 +169,7 @@ def cell_grid(table: pd.DataFrame, measure: str, *, title: str, ax: Axes | None 
     limit = np.nanmax(np.abs(shown.to_numpy())) if signed and not small.all(axis=None) else None
     ax.set_facecolor("#eeeeee")
     ax.imshow(
-        shown, aspect="auto", cmap="RdBu_r" if signed else "viridis", alpha=0.75,
+        shown, aspect="auto", cmap="RdBu_r" if signed else "viridis", alpha=0.6,
         vmin=-limit if signed and limit else None, vmax=limit,
     )  # fmt: skip
     digits = 2 if measure == "gender accuracy" else 1

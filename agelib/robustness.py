@@ -53,7 +53,7 @@ def responses(
     Returns
     -------
     dict of str to ndarray
-        ``file``, ``age``, ``female`` (as annotated), each (n,); ``level`` (l,); for each
+        ``name``, ``age``, ``female`` (as annotated), each (n,); ``level`` (l,); for each
         corruption ``<kind> age`` (l, n), years to two decimals, and ``<kind> female`` (l, n),
         whether the network says female.
     """
@@ -74,7 +74,7 @@ def responses(
 
     clean = estimate("grey", 0)
     found = {
-        "file": clean["file"].to_numpy().astype(str),
+        "name": clean["file"].to_numpy().astype(str),
         "age": clean["age"].to_numpy(np.float32),
         "female": clean["female"].to_numpy(bool),
         "level": np.array(LEVELS),

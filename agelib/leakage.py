@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from agelib.intervals import difference_interval, mean_intervals
 from agelib.protocols import Split
 from agelib.records import Record
 from agelib.reference import age_group
+
+_ENDS = {"": "value", " low": "low", " high": "high"}
 
 
 def twins(catalog: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -82,28 +84,30 @@ def flattery(tables: dict[str, pd.DataFrame], ours: str, *, resamples: int = 100
     Returns
     -------
     DataFrame
-        One row a protocol: ``n``, ``with a twin`` (share of test images), ``mae``, ``low``,
-        ``high``; ``difference`` from ours with ``d low`` and ``d high`` (95 % interval, negative:
-        flattering), and ``same ages`` with ``s low`` and ``s high``: the difference within
-        age groups, weighed with the protocol's own ages, so without what an easier or harder mix
-        of ages explains. Years.
+        One row a protocol: ``n`` and ``with a twin`` (share of test images); then in years, each
+        with ``… low`` and ``… high`` (95 % interval): ``mae``; ``difference`` from ours (negative:
+        flattering); ``same ages``, the difference within age groups, weighed with the protocol's
+        own ages, so without what an easier or harder mix of ages explains.
     """
     base, rows = tables[ours], {}
     for name, table in tables.items():
         mae = mean_intervals(table["error"], clusters=table["cluster"], resamples=resamples)
         row = {"n": len(table), "with a twin": table["twin"].mean()}
-        row |= {"mae": mae["value"].iloc[0]} | mae.iloc[0][["low", "high"]].to_dict()
+        row |= _ends("mae", mae.loc["all"].to_dict())
         if name != ours:
             both = pd.concat([table, base])
             # The two test parts overlap by chance; drawn apart, intervals are on the wide side.
             off = difference_interval(table["error"], base["error"], resamples=resamples)
-            row |= {"difference": off["value"], "d low": off["low"], "d high": off["high"]}
+            row |= _ends("difference", off)
             side = np.repeat(["theirs", "ours"], [len(table), len(base)])
             same = gaps(both["error"], side, age_group(both["age"]), permutations=1)
-            gap = same.loc["theirs"]
-            row |= {"same ages": gap["gap"], "s low": gap["low"], "s high": gap["high"]}
+            row |= _ends("same ages", same.rename(columns={"gap": "value"}).loc["theirs"])
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")
+
+
+def _ends(name: str, found: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}{end}": found[key] for end, key in _ENDS.items()}
 
 
 def worth(with_copies: pd.DataFrame, apart: pd.DataFrame, *, resamples: int = 1000) -> pd.DataFrame:
@@ -147,3 +151,42 @@ def worth(with_copies: pd.DataFrame, apart: pd.DataFrame, *, resamples: int = 10
         row = {"with copies": first.mean(), "apart": second.mean(), "change": gain["value"]}
         rows[name] = row | gain[["low", "high", "n"]].to_dict()
     return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
+
+
+def by_twin(
+    records: Sequence[Record], catalog: pd.DataFrame, split: Split, *, resamples: int = 1000
+) -> pd.DataFrame:
+    """Return the accuracy of classifiers on test images with and without a copy in training.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        With classes, under one split.
+    catalog : DataFrame
+        The catalog.
+    split : Split
+        The split of the records.
+    resamples : int
+        Number of bootstrap samples, over clusters.
+
+    Returns
+    -------
+    DataFrame
+        One row a record: accuracy ``in training`` (last epoch), ``with a twin``, ``without``,
+        their ``difference`` with ``low`` and ``high`` (95 % interval), and the numbers of images
+        ``n with`` and ``n without``.
+    """
+    twin = twins(catalog, split)
+    rows = {}
+    for record in records:
+        table = record.predictions[["file", "true", "predicted"]].merge(twin, on="file")
+        right = (table["true"] == table["predicted"]).to_numpy(np.float64)
+        both = [table["twin"].to_numpy(), ~table["twin"].to_numpy()]
+        units = np.concatenate([table["cluster"][members] for members in both])
+        parts = [right[members] for members in both]
+        gain = difference_interval(*parts, clusters=units, resamples=resamples)
+        row = {"in training": float(record.history["accuracy"].iloc[-1])}
+        row |= {"with a twin": parts[0].mean(), "without": parts[1].mean()}
+        row |= {"difference": gain["value"], "low": gain["low"], "high": gain["high"]}
+        rows[record.label] = row | {"n with": gain["n"], "n without": gain["n_other"]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("experiment")

@@ -68,6 +68,16 @@ def test_flattery_tells_an_easy_mix_of_ages_from_a_leak():
     assert table["mae"].tolist() == [3.5, 5]
     assert table["with a twin"].tolist() == [0.25, 0.25]
     assert table.loc["theirs", "difference"] == pytest.approx(-1.5)
-    assert table.loc["theirs", "d high"] < 0
+    assert table.loc["theirs", "difference high"] < 0
     assert table.loc["theirs", "same ages"] == pytest.approx(0, abs=1e-9)
     assert np.isnan(table.loc["ours", "difference"])
+
+
+def test_accuracy_by_twin():
+    predictions = CATALOG.iloc[5:][["file"]].assign(true=[1, 1, 2, 0], predicted=[1, 0, 2, 0])
+    history = pd.DataFrame({"accuracy": [0.5, 0.9]})
+    lenet = SimpleNamespace(predictions=predictions, history=history, label="1.0 LeNet-5")
+    row = leakage.by_twin([lenet], CATALOG, SPLIT).loc["1.0 LeNet-5"]
+    assert row[["in training", "with a twin", "without"]].tolist() == [0.9, 1, 0.5]
+    assert row[["difference", "n with", "n without"]].tolist() == [0.5, 2, 2]
+    assert row["low"] <= 0.5 <= row["high"]

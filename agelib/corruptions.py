@@ -180,8 +180,8 @@ def _each(images: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> n
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "blur": Corruption("Blur", "Standard deviation (% of the side)", (0, 6), _blur),
-    "noise": Corruption("Noise", "Standard deviation (of 255)", (0, 80), _noise),
+    "blur": Corruption("Blur", "Standard deviation (% of the side)", (0, 4), _blur),
+    "noise": Corruption("Noise", "Standard deviation (of 255)", (0, 30), _noise),
     "jpeg": Corruption("JPEG", "Quality", (95, 5), _jpeg),
     "darkness": Corruption("Darkness", "Light taken away (%)", (0, 95), _darkness),
     "eyes": Corruption(
@@ -191,6 +191,6 @@ CORRUPTIONS: dict[str, Corruption] = {
         "Mouth covered", "Area covered (% of the mouth's box)", (0, 100), _occlusion(_MOUTH)
     ),
     "rotation": Corruption("Rotation", "Angle, either way (degrees)", (0, 45), _rotation),
-    "resolution": Corruption("Low resolution", "Side left (%)", (100, 10), _resolution),
+    "resolution": Corruption("Low resolution", "Side left (%)", (100, 20), _resolution),
     "grey": Corruption("Grey", "Colour taken away (%)", (0, 100), _grey),
 }

@@ -30,6 +30,7 @@ from agelib.plots_results import (
     reported_versus_ours,
     roc_curves,
 )
+from agelib.plots_summary import truth_given_estimate, what_matters, years_off
 
 __all__ = [
     "age_distribution",
@@ -44,7 +45,10 @@ __all__ = [
     "resolution_scatter",
     "roc_curves",
     "sample_grid",
+    "truth_given_estimate",
     "use_style",
+    "what_matters",
+    "years_off",
 ]
 
 _LABELS = {

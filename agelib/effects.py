@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,7 +94,7 @@ def _runs(dataset: str, folder: Path | str | None) -> list[_Run]:
             continue
         try:
             fields = json.loads((path / "record.json").read_text(encoding="utf-8"))["experiment"]
-            number = [int(digits) for digits in fields["number"].rstrip("s").split(".")]
+            number = [int(digits) for digits in re.findall(r"\d+", fields["number"])]
         except (OSError, ValueError, KeyError):
             continue  # named by `results.results_table`
         fields = {**fields, "pretrained": _pretrained(fields)}

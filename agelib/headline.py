@@ -297,3 +297,31 @@ def answers_text(table: pd.DataFrame) -> pd.DataFrame:
         )
     columns = ["asked", "a guess", "reported", "ours, 95 % interval", "images", "network"]
     return pd.DataFrame(rows, columns=columns).set_index("asked")
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """Return the first rows of `answers` as sentences; they renew themselves with the records.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `answers`, of one data set.
+    """
+    rows = table.set_index("metric").drop(index="accuracy", errors="ignore")
+    if "mae" not in rows.index:
+        return "No network has estimated years under this data set's honest protocol yet."
+    mae, gender = rows.loc["mae"], rows.reindex(["gender_accuracy"]).iloc[0]
+    less = f" (smaller than full size: {mae['reduced']})" if mae["reduced"] else ""
+    folds = "" if pd.isna(mae["folds"]) else f", {mae['folds']} of 5 folds"
+    words = (
+        f"The best network here, {mae['network']}{less}, is **{mae['value']:.2f} years** off on "
+        f"average [{mae['low']:.2f}, {mae['high']:.2f}] (n = {mae['n']:,}{folds})"
+    )
+    if pd.notna(mae["guess"]):
+        words += f"; saying the same age of everyone, {mae['guess']:.2f}"
+    half, eight = (rows.loc[name, "value"] for name in ("median_error", "within_80"))
+    words += f". Half of its errors are below {half:.1f} years, eight of ten below {eight:.1f}."
+    if pd.notna(gender["value"]):
+        ends = f"[{100 * gender['low']:.1f}, {100 * gender['high']:.1f}]"
+        words += f" It gets the annotated gender right in {100 * gender['value']:.1f} % {ends}."
+    return words

@@ -48,9 +48,8 @@ def years_off(
     n = drawn.loc[ours, "n"]
     # One n for all where that is so: then the title says it.
     same = n.nunique() == 1
-    ax = metric_comparison(
-        drawn.assign(n=n.max()) if same else drawn, "Mean absolute error (years)"
-    )
+    shown = drawn.assign(n=n.max()) if same else drawn
+    ax = metric_comparison(shown, "Mean absolute error (years)")
     for row in np.flatnonzero(~ours):
         ax.plot(drawn["value"][row], row, "D", color=COLOURS["reported"], markersize=5, zorder=5)
     ax.set_xlim(left=0)
@@ -115,7 +114,10 @@ def _factors(ax: Axes, table: pd.DataFrame, unit: str) -> None:
     ax.axvline(0, color="black", linewidth=0.7)
     ax.set_yticks(
         range(len(size)),
-        [f"{name}\n{row['size']:.0f} pairs, {row['median']:.1f}" for name, row in size.iterrows()],
+        [
+            f"{name}\n{n} pair{'' if n == 1 else 's'}, {median:.1f}"
+            for name, median, n in size.itertuples()
+        ],
     )
     ax.set_ylim(len(size) - 0.5, -0.5)
     ax.grid(axis="x")

@@ -103,12 +103,12 @@ def results_part() -> str:
 
 _ALT = ("How many years networks are off", "Reported, replicated and honest accuracy")
 _FIRST = """\
-How well can a network tell an age from a face? Mean absolute errors on photographs of UTKFace that
-it has not seen, no copy of which it has seen. A star marks a network trained at less than full
-size. The table answers the same for each question, beside a guess that looks at no image and the
-best that the replayed projects reported, on their own split. The best network is chosen among all
-on the same images, which its interval does not include. What matters most, and how sure one can be
-of a single estimate: the other two figures that open
+How well can a network tell an age from a face? The figure shows mean absolute errors on
+photographs of UTKFace of which no network has seen a copy; a star marks one trained at less than
+full size. The table sets the best network beside a guess that looks at no image, and beside the
+best that the replayed projects reported on their own split. It is the best of all on these very
+images, which its interval does not account for. What matters most, and how sure one can be of a
+single estimate, is in the other two figures that open
 [90 · Summarized results](notebooks/90-summarized-results.ipynb).
 """
 _SECOND = "### Reported, replicated, honest\n"

@@ -19,7 +19,7 @@ LIST = (FOLDER / "README.md").read_text(encoding="utf-8")
 LISTED = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", LIST, re.MULTILINE | re.DOTALL))
 # Works that have neither a DOI nor an arXiv number.
 NUMBERLESS = {"krizhevsky2012", "srivastava2014", "bergstra2011", "hutter2014"}
-NUMBERLESS |= {"papadopoulos2008", "buolamwini2018"}
+NUMBERLESS |= {"papadopoulos2008", "buolamwini2018", "holm1979"}
 NEEDED = {"article": "journal", "inproceedings": "booktitle", "book": "publisher", "misc": "title"}
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 

@@ -52,7 +52,8 @@ def cells(
     DataFrame
         Indexed by ``by``; for each measure ``<measure>``, ``<measure> low`` and ``<measure>
         high`` (95 % interval, missing below 5 images); ``n``, and ``small``: fewer than 30
-        images, from which little follows. Images without one of the labels are left out, and so are empty cells.
+        images, from which little follows. Images without one of the labels are left out, and so
+        are empty cells.
     """
     known = subject.dropna(subset=list(by))
     groups = known.groupby(list(by), observed=True)

@@ -111,7 +111,7 @@ images, which its interval does not account for. What matters most, and how sure
 single estimate, is in the other two figures that open
 [90 · Summarized results](notebooks/90-summarized-results.ipynb).
 """
-_SECOND = "### Reported, replicated, honest\n"
+_SECOND = "## Reported, replicated, honest\n"
 _THIRD = """\
 Accuracy on seven decades of UTKFace, with 95 % bootstrap intervals over the test images. *Reported*
 is what the project gave, on a test part or only on validation; *replicated* is ours on their images

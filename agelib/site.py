@@ -29,7 +29,7 @@ _TOC = """
 """
 _PAPER = """# Paper
 
-{{download}}`How well can a network tell an age from a face? (PDF) <{pdf}>`
+[How well can a network tell an age from a face?]({pdf}) (PDF)
 
 The paper is built from the records (`make paper`): every number, table and figure in it is
 computed from them, and a test fails when they are newer than the file.
@@ -107,34 +107,39 @@ def _write_api(folder: Path) -> None:
         write_text(folder / f"{name}.md", f"# {name}\n\n{directive}")
 
 
-def build(target: Path | None = None) -> Path:
-    """Render the pages.
+def render(source: Path, target: Path) -> Path:
+    """Render staged sources with the settings in ``site/``.
 
     Parameters
     ----------
-    target : Path, optional
-        Folder of the HTML; ``build/site`` by default.
+    source, target : Path
+        Folder with an ``index.md``; folder of the HTML.
 
     Returns
     -------
     Path
-        Its ``index.html``.
+        The target's ``index.html``.
 
     Raises
     ------
     DataError
-        If a link leads nowhere or a docstring cannot be read; every warning is named above it.
+        If a link leads nowhere or a docstring cannot be read; each fault is named on stderr.
     """
     # Imported here: nothing else of agelib needs Sphinx.
     from sphinx.cmd.build import build_main
 
-    target = paths.root() / "build" / "site" if target is None else Path(target)
-    source = stage(target.parent / f"{target.name}-source")
-    settings = paths.root() / "site"
-    options = ["-q", "-j", "1", "-W", "--keep-going", "-b", "html"]
-    if build_main([*options, "-c", str(settings), str(source), str(target)]):
+    # Doctrees are kept beside the pages, not in them: what is published is the target alone.
+    trees = target.with_name(f"{target.name}-doctrees")
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(trees)]
+    if build_main([*options, "-c", str(paths.root() / "site"), str(source), str(target)]):
         raise DataError("the pages have the faults named above; mend them and build again")
     return target / "index.html"
+
+
+def build() -> Path:
+    """Render everything into ``build/site`` and return its ``index.html``."""
+    folder = paths.root() / "build"
+    return render(stage(folder / "site-source"), folder / "site")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ add_module_names = False
 html_theme = "furo"
 html_title = "Age from faces"
 html_static_path = [str(Path(__file__).parent / "static")]
+html_favicon = str(Path(__file__).parent / "static" / "icon.svg")
 html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sphinx = False

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from agelib.files import DataError
-from agelib.images import CHANNELS, IMAGE_SUFFIXES, decode, thumbnail, to_array
+from agelib.images import IMAGE_SUFFIXES
 from agelib.manifests import PART_COLUMNS, SCHEMA
+from agelib.reading import Held, Progress, read_files
 
 COLUMNS = tuple(SCHEMA)
-_BLOCK = 64  # images a thread takes at a time; bounds the memory at jobs * 64 images
-
-Progress = Callable[[int, int], None]
-
-
-class Sink(Protocol):
-    """What takes the resized images of a pass, for example a store being written."""
-
-    size: int
-    color: str
-
-    def write(self, start: int, images: np.ndarray) -> None:
-        """Take the images (k, size, size, channels) of rows ``start`` … ``start + k - 1``."""
-
-
-class Facts(NamedTuple):
-    """What a pass learns of one file; ``trouble`` says why it could not be decoded."""
-
-    size: int
-    md5: str
-    width: int | None = None
-    height: int | None = None
-    mode: str | None = None
-    trouble: str = ""
 
 
 class Scan(NamedTuple):
@@ -124,10 +98,11 @@ def scan(
     parse: Callable[[str], dict[str, Any]],
     *,
     jobs: int | None = None,
-    sink: Sink | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """Read every file once and describe it in a catalog; bad files are flagged, none stops it.
+
+    Everything is held in memory; `agelib.prepare.convert` keeps it on disk.
 
     Parameters
     ----------
@@ -140,125 +115,90 @@ def scan(
         (what is wrong with the name, or "").
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
-    sink : Sink, optional
-        Takes the resized images in the same pass.
     progress : callable, optional
         Called with the numbers of files done and of all files.
 
     Returns
     -------
     Scan
-        Catalog with the columns `COLUMNS`, no duplicates searched yet and no folds drawn: each
-        image is its own cluster, every usable image is kept. And the thumbnails.
+        See `describe`; and the thumbnails.
     """
-    facts, thumbnails = read_files(folder, files, jobs=jobs, sink=sink, progress=progress)
-    labels = pd.DataFrame(
-        [parse(file) for file in files], columns=["age", "gender", "race", "note"], dtype=object
-    )
-    catalog = pd.DataFrame(facts, columns=Facts._fields).join(labels)
-    catalog["file"] = list(files)
-    catalog["flags"] = [
-        "; ".join(_reasons(fact, note)) for fact, note in zip(facts, labels["note"], strict=True)
-    ]
-    catalog["usable"] = (catalog["trouble"] == "") & labels["age"].notna()
-    catalog["keep"] = catalog["usable"]
-    catalog["exact"], catalog["fold"] = pd.NA, -1
-    catalog[list(PART_COLUMNS)] = ""
-    catalog["cluster"] = np.arange(len(catalog))
-    return Scan(catalog[list(COLUMNS)].astype(SCHEMA), thumbnails)
+    held = Held(len(files))
+    read_files(folder, files, sink=held, jobs=jobs, progress=progress)
+    return Scan(describe(files, held.facts, parse), held.thumbnails)
 
 
-def read_files(
-    folder: Path | str,
-    files: Sequence[str],
-    *,
-    jobs: int | None = None,
-    sink: Sink | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[Facts], np.ndarray]:
-    """Read, hash and decode files once each; threads, since the decoder frees the interpreter.
+def describe(
+    files: Sequence[str], facts: np.ndarray, parse: Callable[[str], dict[str, Any]]
+) -> pd.DataFrame:
+    """Describe files that were read in a catalog.
 
     Parameters
     ----------
-    folder, files, jobs, sink, progress
+    files : sequence of str
+        POSIX paths, in the order of the rows.
+    facts : numpy.ndarray
+        (n,) of dtype `agelib.reading.FACTS`.
+    parse : callable
         As in `scan`.
 
     Returns
     -------
-    facts : list of Facts
-        One per file.
-    thumbnails : numpy.ndarray
-        (n, 1024) uint8; zeros for files that cannot be decoded.
+    pandas.DataFrame
+        Catalog with the columns `COLUMNS`, no duplicates searched yet and no folds drawn: each
+        image is its own cluster, every usable image is kept.
     """
-    folder = os.fspath(folder)
-    thumbnails = np.zeros((len(files), 1024), dtype=np.uint8)
-
-    def block(start: int) -> list[Facts]:
-        names = files[start : start + _BLOCK]
-        images = None if sink is None else _blank(len(names), sink)
-        facts = []
-        for row, name in enumerate(names):
-            fact, image = _read_file(f"{folder}/{name}")
-            if image is not None:
-                try:
-                    thumbnails[start + row] = thumbnail(image)
-                    if images is not None:
-                        images[row] = to_array(image, sink.size, sink.color)
-                except (ValueError, OSError):
-                    fact = fact._replace(trouble=f"mode {fact.mode} cannot be converted")
-            facts.append(fact)
-        if sink is not None:
-            sink.write(start, images)
-        return facts
-
-    facts: list[Facts] = []
-    pool = ThreadPoolExecutor(jobs or available_cores())
-    try:
-        for done in pool.map(block, range(0, len(files), _BLOCK)):
-            facts += done
-            if progress is not None:
-                progress(len(facts), len(files))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return facts, thumbnails
+    catalog = pd.DataFrame({"file": list(files)}, dtype="str")
+    labels = list(zip(*(_labels(parse(file)) for file in files), strict=True)) or [()] * 4
+    for name, values in zip(("age", "gender", "race", "note"), labels, strict=True):
+        catalog[name] = pd.array(values, dtype=SCHEMA.get(name, "str"))
+    decoded = facts["trouble"] == b""
+    for name in ("width", "height"):
+        catalog[name] = pd.array(facts[name].astype(np.int64), dtype="Int64")
+        catalog.loc[facts["width"] == 0, name] = pd.NA
+    mode = facts["mode"].astype("U")
+    catalog["mode"] = pd.array(np.where(mode == "", None, mode), dtype="str")
+    catalog["size"] = facts["size"]
+    catalog["md5"] = digests(facts)
+    catalog["flags"] = _flags(facts, catalog["note"])
+    catalog["usable"] = decoded & catalog["age"].notna().to_numpy()
+    catalog["keep"] = catalog["usable"]
+    catalog["exact"], catalog["fold"] = pd.NA, -1
+    catalog[list(PART_COLUMNS)] = ""
+    catalog["cluster"] = np.arange(len(catalog))
+    return catalog[list(COLUMNS)].astype(SCHEMA)
 
 
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def digests(facts: np.ndarray) -> pd.Series:
+    """Return the MD5 sums of facts as text, "" for files that could not be read."""
+    return pd.Series(facts["md5"].astype("U"), dtype="str")
 
 
-def _read_file(path: str) -> tuple[Facts, Image.Image | None]:
-    """Return what is known of a file, and its image unless it cannot be decoded."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall()
-    except OSError as error:
-        return Facts(0, "", trouble=f"unreadable, {error.strerror}"), None
-    size, md5 = len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
-    try:
-        image = decode(data)
-    except DataError as error:
-        return Facts(size, md5, trouble=str(error)), None
-    return Facts(size, md5, image.width, image.height, image.mode), image
+def _labels(parsed: dict[str, Any]) -> tuple[Any, ...]:
+    # The same few words for all rows: they are kept once.
+    return tuple(parsed[name] for name in ("age", "gender", "race", "note"))
 
 
-def _blank(n: int, sink: Sink) -> np.ndarray:
-    return np.zeros((n, sink.size, sink.size, CHANNELS[sink.color]), dtype=np.uint8)
+def _flags(facts: np.ndarray, notes: pd.Series) -> list[str]:
+    """Say what is wrong with each image; only those are looked at with which something is."""
+    flags = [""] * len(facts)
+    odd = (facts["trouble"] != b"") | (facts["mode"] != b"RGB")
+    odd |= (facts["width"] != facts["height"]) | notes.ne("").to_numpy()
+    for row in np.flatnonzero(odd):
+        flags[row] = "; ".join(_reasons(facts[row], notes.iloc[row]))
+    return flags
 
 
-def _reasons(fact: Facts, note: str) -> list[str]:
-    reasons = []
-    if fact.trouble:
-        reasons.append(f"corrupt: {fact.trouble}")
+def _reasons(fact: np.void, note: str) -> list[str]:
+    reasons, mode = [], fact["mode"].decode()
+    if fact["trouble"]:
+        reasons.append(f"corrupt: {fact['trouble'].decode()}")
     if note:
         reasons.append(f"name: {note}")
-    if fact.mode not in (None, "RGB"):
-        reasons.append(f"mode: {fact.mode}")
-    if fact.width != fact.height:
-        reasons.append(f"not-square: {fact.width}x{fact.height}")
+    if mode not in ("", "RGB"):
+        reasons.append(f"mode: {mode}")
+    if fact["width"] != fact["height"]:
+        reasons.append(f"not-square: {fact['width']}x{fact['height']}")
     return reasons
 
 

@@ -15,6 +15,8 @@ from scipy.sparse.csgraph import connected_components
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
 _ROWS, _COLUMNS = 1024, 4096
+_PAIRS = 1024  # pairs whose correlation is computed at once
+_JOINED = 1 << 16  # pairs that may wait to be joined
 
 
 def exact_groups(md5: pd.Series) -> pd.Series:
@@ -55,11 +57,10 @@ def near_duplicate_pairs(thumbnails: np.ndarray, *, threshold: float = THRESHOLD
     numpy.ndarray
         (k, 2) int64 row pairs, the smaller row first.
     """
-    sketch = _sketch(thumbnails)
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for candidates in _candidates(sketch, threshold - 1e-4):
-        for start in range(0, len(candidates), _COLUMNS):
-            piece = candidates[start : start + _COLUMNS]
+    for candidates in _candidates(_sketch(thumbnails, np.arange(len(thumbnails))), threshold):
+        for start in range(0, len(candidates), _PAIRS):
+            piece = candidates[start : start + _PAIRS]
             pairs.append(piece[_correlation(thumbnails, piece) > threshold])
     found = np.concatenate(pairs)
     return found[np.lexsort(found.T[::-1])]
@@ -92,9 +93,25 @@ def near_duplicate_clusters(
         twins = exact.notna().to_numpy()
         firsts[twins] = pd.Series(rows[twins]).groupby(exact[twins].to_numpy()).transform("first")
     alone = np.flatnonzero(firsts == rows)
-    unique = thumbnails if len(alone) == len(rows) else thumbnails[alone]
-    pairs = alone[near_duplicate_pairs(unique, threshold=threshold)]
-    edges = np.concatenate([pairs, np.column_stack([firsts, rows])])
+    clusters = firsts
+    pairs: list[np.ndarray] = []
+    for candidates in _candidates(_sketch(thumbnails, alone), threshold):
+        waiting = alone[candidates]
+        while len(waiting):
+            piece, waiting = waiting[:_PAIRS], waiting[_PAIRS:]
+            pairs.append(piece[_correlation(thumbnails, piece) > threshold])
+            # Joined in between, pairs need little memory however many there are, and those
+            # of a cluster that is known already need not be looked at.
+            if sum(map(len, pairs)) > max(_JOINED, len(rows) // 4):
+                clusters, pairs = _joined(clusters, pairs), []
+                waiting = waiting[clusters[waiting[:, 0]] != clusters[waiting[:, 1]]]
+    return _joined(clusters, pairs)
+
+
+def _joined(clusters: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
+    """Join clusters, known by their first rows, that have a pair of members in common."""
+    rows = np.arange(len(clusters))
+    edges = np.concatenate([np.column_stack([clusters, rows]), *pairs])
     graph = coo_array((np.ones(len(edges), dtype=bool), edges.T), shape=(len(rows), len(rows)))
     _, labels = connected_components(graph, directed=False)
     _, first_rows, inverse = np.unique(labels, return_index=True, return_inverse=True)
@@ -181,7 +198,24 @@ def clean(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     pandas.DataFrame
         A copy with `exact`, `cluster`, `flags` and `keep` filled.
     """
-    clusters = near_duplicate_clusters(thumbnails, exact=exact_groups(catalog["md5"]))
+    return settle(catalog, near_duplicate_clusters(thumbnails, exact=exact_groups(catalog["md5"])))
+
+
+def settle(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
+    """Flag the duplicates and conflicts of a catalog whose clusters are known.
+
+    Parameters
+    ----------
+    catalog : pandas.DataFrame
+        From `agelib.catalog.describe`.
+    clusters : numpy.ndarray
+        (n,) result of `near_duplicate_clusters`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with `exact`, `cluster`, `flags` and `keep` filled.
+    """
     catalog = flag_duplicates(catalog, clusters)
     catalog["keep"] = choose_kept(catalog)
     return catalog
@@ -243,15 +277,15 @@ def _normalised(thumbnails: np.ndarray) -> np.ndarray:
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)
 
 
-def _sketch(thumbnails: np.ndarray) -> np.ndarray:
-    """Project each thumbnail on its lowest frequencies; append the length of the remainder."""
+def _sketch(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Project thumbnails on their lowest frequencies; append the length of the remainder."""
     side = math.isqrt(thumbnails.shape[1])
     waves = dct(np.eye(side), axis=0, norm="ortho")[:_FREQUENCIES]
     # Orthonormal columns, as the bound wants them; the first, the mean, is zero throughout.
     basis = np.kron(waves, waves)[1:].T.astype(np.float32)
-    sketch = np.empty((len(thumbnails), basis.shape[1] + 1), dtype=np.float32)
-    for start in range(0, len(thumbnails), _COLUMNS):
-        block = _normalised(thumbnails[start : start + _COLUMNS])
+    sketch = np.empty((len(rows), basis.shape[1] + 1), dtype=np.float32)
+    for start in range(0, len(rows), _COLUMNS):
+        block = _normalised(thumbnails[rows[start : start + _COLUMNS]])
         shadow = block @ basis
         remainder = np.square(block).sum(axis=1) - np.square(shadow).sum(axis=1)
         sketch[start : start + _COLUMNS, :-1] = shadow
@@ -259,8 +293,9 @@ def _sketch(thumbnails: np.ndarray) -> np.ndarray:
     return sketch
 
 
-def _candidates(sketch: np.ndarray, bound: float) -> Iterator[np.ndarray]:
+def _candidates(sketch: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
     """Yield blocks of row pairs (smaller first) whose bound on the correlation is high enough."""
+    bound = threshold - 1e-4
     # Sorted along the most varied coordinate, partners are close: |a - b|^2 = 2 - 2r for unit
     # vectors, and no coordinate differs by more than |a - b|.
     widest = np.argmax(sketch[:, :-1].var(axis=0)) if len(sketch) else 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from agelib.catalog import available_cores
+from agelib.reading import available_cores
 from agelib.datasets.sample_faces import draw_face
 from agelib.datasets.sample_sketch import SIZE
 from agelib.datasets.utkface import GENDERS, RACES

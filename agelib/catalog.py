@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,16 +49,21 @@ def list_images(folder: Path | str) -> list[str]:
     found = []
     for place, subfolders, names in os.walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
-        inside = Path(place).relative_to(folder)
+        inside = Path(place).relative_to(folder).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                found.append((inside / name).as_posix())
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                found.append(prefix + name)
     if not found:
         raise DataError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
     try:
-        return sorted(found, key=lambda file: file.encode("utf-8"))
+        for file in found:
+            file.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(f"{folder}: name {error.object!r} is not valid UTF-8; rename it") from None
+    # UTF-8 sorts as its code points do, so Python's own order is byte order.
+    found.sort()
+    return found
 
 
 def require_images(folder: Path | str, files: Sequence[str]) -> None:
@@ -129,7 +134,9 @@ def scan(
 
 
 def describe(
-    files: Sequence[str], facts: np.ndarray, parse: Callable[[str], dict[str, Any]]
+    files: Sequence[str],
+    facts: np.ndarray | Mapping[str, np.ndarray],
+    parse: Callable[[str], dict[str, Any]],
 ) -> pd.DataFrame:
     """Describe files that were read in a catalog.
 
@@ -137,7 +144,7 @@ def describe(
     ----------
     files : sequence of str
         POSIX paths, in the order of the rows.
-    facts : numpy.ndarray
+    facts : numpy.ndarray, or mapping from name to one
         (n,) of dtype `agelib.reading.FACTS`.
     parse : callable
         As in `scan`.
@@ -149,19 +156,23 @@ def describe(
         image is its own cluster, every usable image is kept.
     """
     catalog = pd.DataFrame({"file": list(files)}, dtype="str")
-    labels = list(zip(*(_labels(parse(file)) for file in files), strict=True)) or [()] * 4
-    for name, values in zip(("age", "gender", "race", "note"), labels, strict=True):
-        catalog[name] = pd.array(values, dtype=SCHEMA.get(name, "str"))
-    decoded = facts["trouble"] == b""
-    for name in ("width", "height"):
-        catalog[name] = pd.array(facts[name].astype(np.int64), dtype="Int64")
-        catalog.loc[facts["width"] == 0, name] = pd.NA
-    mode = facts["mode"].astype("U")
+    labels: dict[str, list[Any]] = {name: [] for name in ("age", "gender", "race", "note")}
+    for file in files:
+        parsed = parse(file)
+        for name, values in labels.items():
+            values.append(parsed[name])
+    notes = labels.pop("note")
+    for name, values in labels.items():
+        catalog[name] = pd.array(values, dtype=SCHEMA[name])
+    width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
+    for name, pixels in (("width", width), ("height", height)):
+        catalog[name] = pd.arrays.IntegerArray(pixels.astype(np.int64), width == 0)
     catalog["mode"] = pd.array(np.where(mode == "", None, mode), dtype="str")
     catalog["size"] = facts["size"]
-    catalog["md5"] = digests(facts)
-    catalog["flags"] = _flags(facts, catalog["note"])
-    catalog["usable"] = decoded & catalog["age"].notna().to_numpy()
+    catalog["md5"] = digests(facts["md5"])
+    trouble = _words(facts["trouble"])
+    catalog["flags"] = _flags(trouble, np.array(notes, dtype=object), mode, width, height)
+    catalog["usable"] = (trouble == "") & catalog["age"].notna().to_numpy()
     catalog["keep"] = catalog["usable"]
     catalog["exact"], catalog["fold"] = pd.NA, -1
     catalog[list(PART_COLUMNS)] = ""
@@ -169,37 +180,33 @@ def describe(
     return catalog[list(COLUMNS)].astype(SCHEMA)
 
 
-def digests(facts: np.ndarray) -> pd.Series:
+def digests(md5: np.ndarray) -> pd.Series:
     """Return the MD5 sums of facts as text, "" for files that could not be read."""
-    return pd.Series(facts["md5"].astype("U"), dtype="str")
+    return pd.Series([digest.decode() for digest in md5], dtype="str")
 
 
-def _labels(parsed: dict[str, Any]) -> tuple[Any, ...]:
-    # The same few words for all rows: they are kept once.
-    return tuple(parsed[name] for name in ("age", "gender", "race", "note"))
+def _words(texts: np.ndarray) -> np.ndarray:
+    """Return bytes as text; where many are the same, that is kept once."""
+    words, which = np.unique(texts, return_inverse=True)
+    return np.array([word.decode() for word in words], dtype=object)[which]
 
 
-def _flags(facts: np.ndarray, notes: pd.Series) -> list[str]:
-    """Say what is wrong with each image; only those are looked at with which something is."""
-    flags = [""] * len(facts)
-    odd = (facts["trouble"] != b"") | (facts["mode"] != b"RGB")
-    odd |= (facts["width"] != facts["height"]) | notes.ne("").to_numpy()
+def _flags(
+    trouble: np.ndarray, notes: np.ndarray, mode: np.ndarray, width: np.ndarray, height: np.ndarray
+) -> np.ndarray:
+    """Say what is wrong with each image."""
+    flags = np.full(len(notes), "", dtype=object)
+    odd = (trouble != "") | (notes != "") | (mode != "RGB") | (width != height)
     for row in np.flatnonzero(odd):
-        flags[row] = "; ".join(_reasons(facts[row], notes.iloc[row]))
+        reasons = [f"corrupt: {trouble[row]}"] if trouble[row] else []
+        if notes[row]:
+            reasons.append(f"name: {notes[row]}")
+        if mode[row] not in ("", "RGB"):
+            reasons.append(f"mode: {mode[row]}")
+        if width[row] != height[row]:
+            reasons.append(f"not-square: {width[row]}x{height[row]}")
+        flags[row] = "; ".join(reasons)
     return flags
-
-
-def _reasons(fact: np.void, note: str) -> list[str]:
-    reasons, mode = [], fact["mode"].decode()
-    if fact["trouble"]:
-        reasons.append(f"corrupt: {fact['trouble'].decode()}")
-    if note:
-        reasons.append(f"name: {note}")
-    if mode not in ("", "RGB"):
-        reasons.append(f"mode: {mode}")
-    if fact["width"] != fact["height"]:
-        reasons.append(f"not-square: {fact['width']}x{fact['height']}")
-    return reasons
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -196,14 +196,15 @@ def convert(
     how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
     with new_store(store, files, size=size, color=color, resume=resume) as writer:
         read_files(folder, files, sink=writer, **how)
-        facts = writer.facts()
         # Before the catalog is made, so that the two largest needs of memory do not meet.
-        clusters = near_duplicate_clusters(writer.thumbnails, exact=exact_groups(digests(facts)))
-        catalog = draw_columns(settle(describe(files, facts, parse), clusters), dataset)
+        exact = exact_groups(digests(writer.facts["md5"]))
+        clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
+        catalog = describe(files, writer.facts, parse)
+        catalog = draw_columns(settle(catalog, clusters), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)
-    return catalog.astype(SCHEMA)
+    return catalog
 
 
 def build_missing_store(

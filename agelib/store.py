@@ -98,7 +98,7 @@ def build_store(
     how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
     with new_store(path, files, size=size, color=color, resume=resume) as writer:
         read_files(folder, files, sink=writer, **how)
-        other = digests(writer.facts()).to_numpy() != catalog["md5"].to_numpy()
+        other = digests(writer.facts["md5"]).to_numpy() != catalog["md5"].to_numpy()
         changed = [files[row] for row in np.flatnonzero(other)]
         if changed:
             raise DataError(

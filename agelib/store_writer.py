@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,7 @@ from agelib.reading import BLOCK, FACTS, THUMBNAIL, Block
 
 FORMAT = 1
 _CHUNK_BYTES = 256 * 1024
+_ROWS = 4096  # facts read at once
 
 
 class StoreWriter:
@@ -80,13 +81,11 @@ class StoreWriter:
 
     def missing(self, folder: str, files: Sequence[str]) -> list[int]:
         """Return the first rows of the blocks to be read: new ones, and changed files."""
-        facts = self.facts()
-        read = facts["read"].copy()
+        read, size, mtime = (self.facts[name] for name in ("read", "size", "mtime"))
         for row in np.flatnonzero(read):
             with contextlib.suppress(OSError):
                 status = os.stat(f"{folder}/{files[row]}")
-                now = (status.st_size, status.st_mtime_ns)
-                read[row] = now == (facts["size"][row], facts["mtime"][row])
+                read[row] = (status.st_size, status.st_mtime_ns) == (size[row], mtime[row])
         return [at for at in range(0, self.n, BLOCK) if not read[at : at + BLOCK].all()]
 
     def write(self, start: int, block: Block) -> None:
@@ -96,12 +95,10 @@ class StoreWriter:
         _write(self._thumbnails, block.thumbnails, start * THUMBNAIL)
         _write(self._facts, block.facts, start * FACTS.itemsize)
 
-    def facts(self) -> np.ndarray:
-        """Return what was learnt: (n,) of dtype `FACTS`."""
-        facts = np.zeros(self.n, dtype=FACTS)
-        there = np.fromfile(self.folder / "facts", dtype=FACTS)
-        facts[: len(there)] = there
-        return facts
+    @property
+    def facts(self) -> Facts:
+        """What was learnt of all rows, which stays on disk."""
+        return Facts(self._facts, self.n)
 
     @property
     def thumbnails(self) -> Thumbnails:
@@ -129,6 +126,28 @@ class StoreWriter:
             return "complete" in file.attrs
 
 
+class Facts(Mapping):
+    """Facts on disk by name, each read when it is asked for: (n,) of a field of `FACTS`."""
+
+    def __init__(self, file: IO[bytes], n: int) -> None:
+        self._file, self._n = file, n
+
+    def __len__(self) -> int:
+        return len(FACTS.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FACTS.names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one fact of all rows; zero or empty for those that were not read."""
+        values = np.zeros(self._n, dtype=FACTS[name])
+        for start in range(0, self._n, _ROWS):
+            length = min(_ROWS, self._n - start) * FACTS.itemsize
+            rows = np.frombuffer(_read(self._file, length, start * FACTS.itemsize), dtype=FACTS)
+            values[start : start + len(rows)] = rows[name]
+        return values
+
+
 class Thumbnails:
     """Thumbnails on disk, by slice or by row numbers like an array of shape (n, 1024).
 
@@ -147,6 +166,9 @@ class Thumbnails:
             start, stop, _ = rows.indices(len(self))
             data = _read(self._file, (stop - start) * THUMBNAIL, start * THUMBNAIL)
             return np.frombuffer(data, dtype=np.uint8).reshape(-1, THUMBNAIL)
+        if len(rows) and np.ptp(rows) < 2 * len(rows):
+            first = int(rows.min())
+            return self[first : int(rows.max()) + 1][rows - first]
         chosen = np.empty((len(rows), THUMBNAIL), dtype=np.uint8)
         for place, row in enumerate(rows):
             data = _read(self._file, THUMBNAIL, int(row) * THUMBNAIL)

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from agelib.files import DataError
 from agelib.groups import age_span
-from agelib.images import CHANNELS, IMAGE_SUFFIXES, decode, thumbnail, to_array
+from agelib.images import IMAGE_SUFFIXES
 from agelib.manifests import OPTIONAL, PART_COLUMNS, SCHEMA, dtypes
+from agelib.reading import Held, Progress, read_files
 
 COLUMNS = tuple(SCHEMA)
-_BLOCK = 64  # images a thread takes at a time; bounds the memory at jobs * 64 images
-
-Progress = Callable[[int, int], None]
-
-
-class Sink(Protocol):
-    """What takes the resized images of a pass, for example a store being written."""
-
-    size: int
-    color: str
-
-    def write(self, start: int, images: np.ndarray) -> None:
-        """Take the images (k, size, size, channels) of rows ``start`` … ``start + k - 1``."""
-
-
-class Facts(NamedTuple):
-    """What a pass learns of one file; ``trouble`` says why it could not be decoded."""
-
-    size: int
-    md5: str
-    width: int | None = None
-    height: int | None = None
-    mode: str | None = None
-    trouble: str = ""
 
 
 class Scan(NamedTuple):
@@ -76,16 +50,21 @@ def list_images(folder: Path | str) -> list[str]:
     found = []
     for place, subfolders, names in os.walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
-        inside = Path(place).relative_to(folder)
+        inside = Path(place).relative_to(folder).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                found.append((inside / name).as_posix())
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                found.append(prefix + name)
     if not found:
         raise DataError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
     try:
-        return sorted(found, key=lambda file: file.encode("utf-8"))
+        for file in found:
+            file.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(f"{folder}: name {error.object!r} is not valid UTF-8; rename it") from None
+    # UTF-8 sorts as its code points do, so Python's own order is byte order.
+    found.sort()
+    return found
 
 
 def require_images(folder: Path | str, files: Sequence[str]) -> None:
@@ -125,10 +104,11 @@ def scan(
     parse: Callable[[str], dict[str, Any]],
     *,
     jobs: int | None = None,
-    sink: Sink | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """Read every file once and describe it in a catalog; bad files are flagged, none stops it.
+
+    Everything is held in memory; `agelib.prepare.convert` keeps it on disk.
 
     Parameters
     ----------
@@ -143,137 +123,112 @@ def scan(
         ``agelib.manifests.OPTIONAL`` where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
-    sink : Sink, optional
-        Takes the resized images in the same pass.
     progress : callable, optional
         Called with the numbers of files done and of all files.
 
     Returns
     -------
     Scan
+        See `describe`; and the thumbnails.
+    """
+    held = Held(len(files))
+    read_files(folder, files, sink=held, jobs=jobs, progress=progress)
+    return Scan(describe(files, held.facts, parse), held.thumbnails)
+
+
+def describe(
+    files: Sequence[str],
+    facts: np.ndarray | Mapping[str, np.ndarray],
+    parse: Callable[[str], dict[str, Any]],
+) -> pd.DataFrame:
+    """Describe files that were read in a catalog.
+
+    Parameters
+    ----------
+    files : sequence of str
+        POSIX paths, in the order of the rows.
+    facts : numpy.ndarray, or mapping from name to one
+        (n,) of dtype `agelib.reading.FACTS`.
+    parse : callable
+        As in `scan`.
+
+    Returns
+    -------
+    pandas.DataFrame
         Catalog with the columns `COLUMNS` and those of ``OPTIONAL`` that are given, no duplicates
         searched yet and no folds drawn: each image is its own cluster, every usable image is
-        kept. And the thumbnails.
+        kept.
     """
-    facts, thumbnails = read_files(folder, files, jobs=jobs, sink=sink, progress=progress)
-    labels = pd.DataFrame([parse(file) for file in files], dtype=object)
-    labels = labels.reindex(columns=_label_columns(labels))
-    catalog = pd.DataFrame(facts, columns=Facts._fields).join(labels)
-    catalog["file"] = list(files)
-    remarks = labels.get("remarks", labels["note"].map(lambda _: ""))
-    catalog["flags"] = [
-        "; ".join(_reasons(*row)) for row in zip(facts, labels["note"], remarks, strict=True)
-    ]
-    catalog["usable"] = (catalog["trouble"] == "") & age_span(labels)[0].notna()
-    if "usable" in labels:
-        catalog["usable"] &= labels["usable"].astype(bool)
+    catalog = pd.DataFrame({"file": list(files)}, dtype="str")
+    labels = _labels(files, parse)
+    columns = dtypes(labels)
+    for name in labels.keys() & columns.keys():
+        catalog[name] = pd.array(labels[name], dtype=columns[name])
+    width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
+    for name, pixels in (("width", width), ("height", height)):
+        catalog[name] = pd.arrays.IntegerArray(pixels.astype(np.int64), width == 0)
+    catalog["mode"] = pd.array(np.where(mode == "", None, mode), dtype="str")
+    catalog["size"] = facts["size"]
+    catalog["md5"] = digests(facts["md5"])
+    trouble = _words(facts["trouble"])
+    remarks = np.array(labels.get("remarks", [""] * len(files)), dtype=object)
+    notes = np.array(labels["note"], dtype=object)
+    catalog["flags"] = _flags(trouble, notes, remarks, mode, width, height)
+    usable = (trouble == "") & age_span(catalog)[0].notna().to_numpy()
+    catalog["usable"] = usable & np.array(labels.get("usable", True), dtype=bool)
     catalog["keep"] = catalog["usable"]
     catalog["exact"] = pd.NA
     if "fold" not in labels:
         catalog["fold"] = -1
     catalog[list(PART_COLUMNS)] = ""
     catalog["cluster"] = np.arange(len(catalog))
-    columns = dtypes(catalog)
-    return Scan(catalog[list(columns)].astype(columns), thumbnails)
+    return catalog[list(columns)].astype(columns)
 
 
-def _label_columns(labels: pd.DataFrame) -> list[str]:
-    given = [name for name in ("remarks", "fold", "usable", *OPTIONAL) if name in labels]
-    return ["age", "gender", "race", "note", *given]
+def _labels(files: Sequence[str], parse: Callable[[str], dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the labels that a reader gives, a list each."""
+    labels: dict[str, list[Any]] = {name: [] for name in ("age", "gender", "race", "note")}
+    given = parse(files[0]) if files else {}
+    labels |= {name: [] for name in ("remarks", "fold", "usable", *OPTIONAL) if name in given}
+    for file in files:
+        parsed = parse(file)
+        for name, values in labels.items():
+            values.append(parsed[name])
+    return labels
 
 
-def read_files(
-    folder: Path | str,
-    files: Sequence[str],
-    *,
-    jobs: int | None = None,
-    sink: Sink | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[Facts], np.ndarray]:
-    """Read, hash and decode files once each; threads, since the decoder frees the interpreter.
-
-    Parameters
-    ----------
-    folder, files, jobs, sink, progress
-        As in `scan`.
-
-    Returns
-    -------
-    facts : list of Facts
-        One per file.
-    thumbnails : numpy.ndarray
-        (n, 1024) uint8; zeros for files that cannot be decoded.
-    """
-    folder = os.fspath(folder)
-    thumbnails = np.zeros((len(files), 1024), dtype=np.uint8)
-
-    def block(start: int) -> list[Facts]:
-        names = files[start : start + _BLOCK]
-        images = None if sink is None else _blank(len(names), sink)
-        facts = []
-        for row, name in enumerate(names):
-            fact, image = _read_file(f"{folder}/{name}")
-            if image is not None:
-                try:
-                    thumbnails[start + row] = thumbnail(image)
-                    if images is not None:
-                        images[row] = to_array(image, sink.size, sink.color)
-                except (ValueError, OSError):
-                    fact = fact._replace(trouble=f"mode {fact.mode} cannot be converted")
-            facts.append(fact)
-        if sink is not None:
-            sink.write(start, images)
-        return facts
-
-    facts: list[Facts] = []
-    pool = ThreadPoolExecutor(jobs or available_cores())
-    try:
-        for done in pool.map(block, range(0, len(files), _BLOCK)):
-            facts += done
-            if progress is not None:
-                progress(len(facts), len(files))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return facts, thumbnails
+def digests(md5: np.ndarray) -> pd.Series:
+    """Return the MD5 sums of facts as text, "" for files that could not be read."""
+    return pd.Series([digest.decode() for digest in md5], dtype="str")
 
 
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _words(texts: np.ndarray) -> np.ndarray:
+    """Return bytes as text; where many are the same, that is kept once."""
+    words, which = np.unique(texts, return_inverse=True)
+    return np.array([word.decode() for word in words], dtype=object)[which]
 
 
-def _read_file(path: str) -> tuple[Facts, Image.Image | None]:
-    """Return what is known of a file, and its image unless it cannot be decoded."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall()
-    except OSError as error:
-        return Facts(0, "", trouble=f"unreadable, {error.strerror}"), None
-    size, md5 = len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
-    try:
-        image = decode(data)
-    except DataError as error:
-        return Facts(size, md5, trouble=str(error)), None
-    return Facts(size, md5, image.width, image.height, image.mode), image
-
-
-def _blank(n: int, sink: Sink) -> np.ndarray:
-    return np.zeros((n, sink.size, sink.size, CHANNELS[sink.color]), dtype=np.uint8)
-
-
-def _reasons(fact: Facts, note: str, remarks: str) -> list[str]:
-    reasons = []
-    if fact.trouble:
-        reasons.append(f"corrupt: {fact.trouble}")
-    if note:
-        reasons.append(f"name: {note}")
-    if fact.mode not in (None, "RGB"):
-        reasons.append(f"mode: {fact.mode}")
-    if fact.width != fact.height:
-        reasons.append(f"not-square: {fact.width}x{fact.height}")
-    return reasons + ([remarks] if remarks else [])
+def _flags(
+    trouble: np.ndarray,
+    notes: np.ndarray,
+    remarks: np.ndarray,
+    mode: np.ndarray,
+    width: np.ndarray,
+    height: np.ndarray,
+) -> np.ndarray:
+    """Say what is wrong with each image."""
+    flags = np.full(len(notes), "", dtype=object)
+    odd = (trouble != "") | (notes != "") | (remarks != "") | (mode != "RGB") | (width != height)
+    for row in np.flatnonzero(odd):
+        reasons = [f"corrupt: {trouble[row]}"] if trouble[row] else []
+        if notes[row]:
+            reasons.append(f"name: {notes[row]}")
+        if mode[row] not in ("", "RGB"):
+            reasons.append(f"mode: {mode[row]}")
+        if width[row] != height[row]:
+            reasons.append(f"not-square: {width[row]}x{height[row]}")
+        flags[row] = "; ".join(reasons + ([remarks[row]] if remarks[row] else []))
+    return flags
 
 
 def first_names(names: Sequence[str]) -> str:

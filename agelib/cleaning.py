@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -16,7 +17,10 @@ from agelib.groups import age_span
 
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
-_ROWS, _COLUMNS = 1024, 4096
+_LEAF = 512  # rows of a leaf of the tree, at the most
+_BLOCK = 4096  # thumbnails sketched at once
+_PAIRS = 1024  # pairs whose correlation is computed at once
+_JOINED = 1 << 16  # pairs that may wait to be joined
 
 
 def exact_groups(md5: pd.Series) -> pd.Series:
@@ -57,11 +61,10 @@ def near_duplicate_pairs(thumbnails: np.ndarray, *, threshold: float = THRESHOLD
     numpy.ndarray
         (k, 2) int64 row pairs, the smaller row first.
     """
-    sketch = _sketch(thumbnails)
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for candidates in _candidates(sketch, threshold - 1e-4):
-        for start in range(0, len(candidates), _COLUMNS):
-            piece = candidates[start : start + _COLUMNS]
+    for candidates in _candidates(_sketch(thumbnails, np.arange(len(thumbnails))), threshold):
+        for start in range(0, len(candidates), _PAIRS):
+            piece = candidates[start : start + _PAIRS]
             pairs.append(piece[_correlation(thumbnails, piece) > threshold])
     found = np.concatenate(pairs)
     return found[np.lexsort(found.T[::-1])]
@@ -94,9 +97,25 @@ def near_duplicate_clusters(
         twins = exact.notna().to_numpy()
         firsts[twins] = pd.Series(rows[twins]).groupby(exact[twins].to_numpy()).transform("first")
     alone = np.flatnonzero(firsts == rows)
-    unique = thumbnails if len(alone) == len(rows) else thumbnails[alone]
-    pairs = alone[near_duplicate_pairs(unique, threshold=threshold)]
-    edges = np.concatenate([pairs, np.column_stack([firsts, rows])])
+    clusters = firsts
+    pairs: list[np.ndarray] = []
+    for candidates in _candidates(_sketch(thumbnails, alone), threshold):
+        waiting = alone[candidates]
+        while len(waiting):
+            piece, waiting = waiting[:_PAIRS], waiting[_PAIRS:]
+            pairs.append(piece[_correlation(thumbnails, piece) > threshold])
+            # Joined in between, pairs need little memory however many there are, and those
+            # of a cluster that is known already need not be looked at.
+            if sum(map(len, pairs)) > max(_JOINED, len(rows) // 4):
+                clusters, pairs = _joined(clusters, pairs), []
+                waiting = waiting[clusters[waiting[:, 0]] != clusters[waiting[:, 1]]]
+    return _joined(clusters, pairs)
+
+
+def _joined(clusters: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
+    """Join clusters, known by their first rows, that have a pair of members in common."""
+    rows = np.arange(len(clusters))
+    edges = np.concatenate([np.column_stack([clusters, rows]), *pairs])
     graph = coo_array((np.ones(len(edges), dtype=bool), edges.T), shape=(len(rows), len(rows)))
     _, labels = connected_components(graph, directed=False)
     _, first_rows, inverse = np.unique(labels, return_index=True, return_inverse=True)
@@ -189,7 +208,24 @@ def clean(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     pandas.DataFrame
         A copy with `exact`, `cluster`, `flags` and `keep` filled.
     """
-    clusters = near_duplicate_clusters(thumbnails, exact=exact_groups(catalog["md5"]))
+    return settle(catalog, near_duplicate_clusters(thumbnails, exact=exact_groups(catalog["md5"])))
+
+
+def settle(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
+    """Flag the duplicates and conflicts of a catalog whose clusters are known.
+
+    Parameters
+    ----------
+    catalog : pandas.DataFrame
+        From `agelib.catalog.describe`.
+    clusters : numpy.ndarray
+        (n,) result of `near_duplicate_clusters`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with `exact`, `cluster`, `flags` and `keep` filled.
+    """
     catalog = flag_duplicates(catalog, clusters)
     catalog["keep"] = choose_kept(catalog)
     return catalog
@@ -251,43 +287,69 @@ def _normalised(thumbnails: np.ndarray) -> np.ndarray:
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)
 
 
-def _sketch(thumbnails: np.ndarray) -> np.ndarray:
-    """Project each thumbnail on its lowest frequencies; append the length of the remainder."""
+def _sketch(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Project thumbnails on their lowest frequencies; append the length of the remainder."""
     side = math.isqrt(thumbnails.shape[1])
     waves = dct(np.eye(side), axis=0, norm="ortho")[:_FREQUENCIES]
     # Orthonormal columns, as the bound wants them; the first, the mean, is zero throughout.
     basis = np.kron(waves, waves)[1:].T.astype(np.float32)
-    sketch = np.empty((len(thumbnails), basis.shape[1] + 1), dtype=np.float32)
-    for start in range(0, len(thumbnails), _COLUMNS):
-        block = _normalised(thumbnails[start : start + _COLUMNS])
+    sketch = np.empty((len(rows), basis.shape[1] + 1), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = _normalised(thumbnails[rows[start : start + _BLOCK]])
         shadow = block @ basis
         remainder = np.square(block).sum(axis=1) - np.square(shadow).sum(axis=1)
-        sketch[start : start + _COLUMNS, :-1] = shadow
-        sketch[start : start + _COLUMNS, -1] = np.sqrt(np.maximum(remainder, 0))
+        sketch[start : start + _BLOCK, :-1] = shadow
+        sketch[start : start + _BLOCK, -1] = np.sqrt(np.maximum(remainder, 0))
+        del block  # before there is another
     return sketch
 
 
-def _candidates(sketch: np.ndarray, bound: float) -> Iterator[np.ndarray]:
-    """Yield blocks of row pairs (smaller first) whose bound on the correlation is high enough."""
-    # Sorted along the most varied coordinate, partners are close: |a - b|^2 = 2 - 2r for unit
-    # vectors, and no coordinate differs by more than |a - b|.
-    widest = np.argmax(sketch[:, :-1].var(axis=0)) if len(sketch) else 0
-    order = np.argsort(sketch[:, widest], kind="stable")
-    sketch = sketch[order]
-    along = sketch[:, widest]
+def _candidates(sketch: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
+    """Yield blocks of row pairs (smaller first) whose bound on the correlation is high enough.
+
+    The rows of a sketch have unit length, so |a - b|^2 = 2 - 2r: partners are close, and blocks
+    whose boxes lie further apart than that need not be compared.
+    """
+    bound = threshold - 1e-4
     reach = np.sqrt(2 * (1 - bound)) + 1e-3
-    product = np.empty(_ROWS * _COLUMNS, dtype=np.float32)
-    for top in range(0, len(sketch), _ROWS):
-        rows = sketch[top : top + _ROWS]
-        end = int(np.searchsorted(along, rows[-1, widest] + reach, side="right"))
-        for left in range(top, end, _COLUMNS):
-            columns = sketch[left : min(left + _COLUMNS, end)]
-            out = product[: len(rows) * len(columns)]
-            np.matmul(rows, columns.T, out=out.reshape(len(rows), -1))
-            first, second = np.divmod(np.flatnonzero(out > bound), len(columns))
-            first, second = first + top, second + left
+    if not len(sketch):
+        return
+    leaves = _leaves(sketch)
+    order = np.concatenate(leaves)
+    for column in sketch.T:  # in place: no second copy in memory
+        column[:] = column[order]
+    edges = np.cumsum([0, *map(len, leaves)])
+    blocks = [slice(*edge) for edge in itertools.pairwise(edges)]
+    low = np.array([sketch[block].min(axis=0) for block in blocks])
+    high = np.array([sketch[block].max(axis=0) for block in blocks])
+    for number, rows in enumerate(blocks):
+        gaps = np.maximum(0, np.maximum(low - high[number], low[number] - high))
+        near = np.flatnonzero(np.square(gaps).sum(axis=1) <= reach**2)
+        for other in near[near >= number]:
+            columns = blocks[other]
+            bounds = sketch[rows] @ sketch[columns].T
+            first, second = np.divmod(np.flatnonzero(bounds > bound), bounds.shape[1])
+            first, second = first + rows.start, second + columns.start
             ahead = first < second
-            yield np.sort(np.column_stack([order[first[ahead]], order[second[ahead]]]), axis=1)
+            if ahead.any():
+                yield np.sort(np.column_stack([order[first[ahead]], order[second[ahead]]]), axis=1)
+
+
+def _leaves(sketch: np.ndarray) -> list[np.ndarray]:
+    """Deal the rows into slabs along the most varied coordinate, and those along the second.
+
+    Many thin slabs along two coordinates keep apart what is far; halves along all of them, as
+    in a k-d tree, would all touch each other.
+    """
+    slabs = max(1, round(math.sqrt(len(sketch) / _LEAF)))
+    second, first = np.argsort(sketch[:, :-1].var(axis=0), kind="stable")[-2:]
+    order = np.argsort(sketch[:, first], kind="stable")
+    return [
+        leaf
+        for slab in np.array_split(order, slabs)
+        for leaf in np.array_split(slab[np.argsort(sketch[slab, second], kind="stable")], slabs)
+        if len(leaf)
+    ]
 
 
 def _correlation(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -13,16 +13,18 @@ import filelock
 import pandas as pd
 
 from agelib import datasets
-from agelib.catalog import Progress, list_images, scan
-from agelib.cleaning import clean, summary
+from agelib.catalog import describe, digests, list_images
+from agelib.cleaning import exact_groups, near_duplicate_clusters, settle, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
 from agelib.files import DataError, writing
 from agelib.manifests import dtypes, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
+from agelib.reading import Progress, read_files
 from agelib.recipes import draw_columns
-from agelib.store import OutdatedStore, Store, build_store, new_store, open_store, store_path
+from agelib.store import OutdatedStore, Store, build_store, open_store, store_path
+from agelib.store_writer import new_store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Prepared:
     manifest, store, images : Path
         Manifest in force, store, and image folder.
     counts : dict of str to int
-        See `agelib.cleaning.summary`; ``not_in_manifest`` counts files that were left aside.
+        See `agelib.cleaning.summary`; ``not_in_manifest`` counts files that were left aside,
+        ``resumed`` those that a run before, killed or interrupted, had read already.
     seconds : float
         Wall time.
     notes : tuple of str
@@ -58,9 +61,13 @@ def prepare(
     sample_size: int = 2000,
     own: bool = False,
     jobs: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Make a data set ready: images in place, manifest, and a store of one size.
+
+    Killed or interrupted, it goes on at the next call with the same size and color, and reads
+    no image again that has not changed.
 
     Where a manifest is committed it rules: the images must be the very ones it lists, files it
     does not list are left aside, and its folds are never drawn again. Otherwise the images are
@@ -86,6 +93,8 @@ def prepare(
         with it are not comparable with others'.
     jobs : int, optional
         Threads.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers read the images instead.
     progress : callable, optional
         Called with the numbers of files done and of all files.
 
@@ -104,7 +113,14 @@ def prepare(
     committed = manifests_dir() / f"{dataset}.csv"
     manifest = datasets_dir() / dataset / "manifest.csv"
     path = store_path(dataset, size, color)
-    how = {"size": size, "color": color, "jobs": jobs, "progress": progress}
+    had: list[int] = []
+
+    def told(done: int, total: int) -> None:
+        had.append(done)
+        if progress is not None:
+            progress(done, total)
+
+    how = {"size": size, "color": color, "jobs": jobs, "scheduler": scheduler, "progress": told}
     with _alone(dataset):
         folder, made_here = _place(entry, source, sample_size=sample_size)
         left_aside, notes = {}, ()
@@ -122,8 +138,11 @@ def prepare(
             marks = {"dataset": dataset, "licence": entry.licence}
             listed = entry.read(folder)
             notes = listed.notes
-            catalog = convert(folder, listed, manifest=manifest, store=path, **marks, **how)
+            files = {"manifest": manifest, "store": path}
+            catalog = convert(folder, listed, resume=True, **files, **marks, **how)
     counts = summary(catalog) | left_aside
+    if had and had[0]:
+        counts["resumed"] = had[0]
     return Prepared(manifest, path, folder, counts, time.monotonic() - started, notes)
 
 
@@ -138,6 +157,8 @@ def convert(
     size: int = 128,
     color: str = "rgb",
     jobs: int | None = None,
+    scheduler: str | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Scan, clean and deal a source's images; write manifest and store in one pass over them.
@@ -158,6 +179,11 @@ def convert(
         "rgb" or "grey".
     jobs : int, optional
         Threads.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers read the images instead.
+    resume : bool
+        Go on where a run stopped that was killed or interrupted; see
+        `agelib.store_writer.new_store`.
     progress : callable, optional
         Called with the numbers of files done and of all files.
 
@@ -172,11 +198,14 @@ def convert(
         When the disk has no room, or a list of P5's images that is in place has none of these.
     """
     files = source.files
-    with new_store(store, len(files), size=size, color=color) as writer:
-        catalog, thumbnails = scan(
-            folder, files, source.parse, jobs=jobs, sink=writer, progress=progress
-        )
-        catalog = draw_columns(clean(catalog, thumbnails), dataset)
+    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
+    with new_store(store, files, size=size, color=color, resume=resume) as writer:
+        read_files(folder, files, sink=writer, **how)
+        # Before the catalog is made, so that the two largest needs of memory do not meet.
+        exact = exact_groups(digests(writer.facts["md5"]))
+        clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
+        catalog = describe(files, writer.facts, source.parse)
+        catalog = draw_columns(settle(catalog, clusters), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)
@@ -252,7 +281,9 @@ def _alone(dataset: str) -> Iterator[None]:
 
 def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:
     folder = datasets.images_folder(entry.name)
-    build_store(catalog, folder, path, dataset=entry.name, licence=entry.licence, **how)
+    build_store(
+        catalog, folder, path, dataset=entry.name, licence=entry.licence, resume=True, **how
+    )
 
 
 def _open_or_build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> Store:

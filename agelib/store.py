@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 
-from agelib.catalog import Progress, first_names, read_files, require_images
-from agelib.files import DataError, atomic_path
+from agelib.catalog import digests, first_names, require_images
+from agelib.files import DataError
 from agelib.images import CHANNELS
 from agelib.manifests import fingerprint
 from agelib.paths import datasets_dir
+from agelib.reading import Progress, read_files
+from agelib.store_writer import FORMAT, new_store
 
-FORMAT = 1
-_CHUNK_BYTES = 256 * 1024
 _BLOCK = 64  # rows read at once when many of them are wanted
 _ATTRIBUTES = ("dataset", "manifest", "size", "color", "licence", "complete")
 
@@ -47,92 +44,6 @@ def store_path(dataset: str, size: int, color: str) -> Path:
     return datasets_dir() / dataset / f"{dataset}-{size}-{color}.h5"
 
 
-class StoreWriter:
-    """A store being written; rows may come in any order and from several threads."""
-
-    def __init__(self, file: h5py.File, n: int, *, size: int, color: str) -> None:
-        self.size, self.color, self._file = size, color, file
-        shape = (n, size, size, CHANNELS[color])
-        fitting = _CHUNK_BYTES // (size * size * CHANNELS[color])
-        # A power of two up to 64: the blocks of a pass then end where chunks end.
-        rows = min(1 << max(fitting, 1).bit_length() - 1, _BLOCK, max(1, n))
-        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        # All room at once and no filling: chunks lie in row order and need no index.
-        layout.set_chunk((rows, *shape[1:]))
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        space = h5py.h5s.create_simple(shape)
-        h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, dcpl=layout).close()
-        self._images = file["images"]
-
-    def write(self, start: int, images: np.ndarray) -> None:
-        """Write the images of rows ``start`` … of shape (k, size, size, channels), uint8."""
-        self._images[start : start + len(images)] = images
-
-    def finish(self, catalog: pd.DataFrame, *, dataset: str, licence: str) -> None:
-        """Write the labels and the marks by which the store is known; the last thing done."""
-        names = catalog["file"].tolist()
-        self._file.create_dataset("files", data=names, dtype=h5py.string_dtype())
-        ages = catalog["age"].to_numpy(dtype=np.int16, na_value=-1)
-        genders = catalog["gender"].map({"male": 0, "female": 1}).fillna(-1).to_numpy(np.int8)
-        self._file.create_dataset("age", data=ages)
-        self._file.create_dataset("gender", data=genders)
-        marks = {"dataset": dataset, "manifest": fingerprint(catalog), "licence": licence}
-        self._file.attrs.update(marks | {"size": self.size, "color": self.color})
-        self._file.attrs.update({"agelib_format": FORMAT, "complete": True})
-
-
-@contextlib.contextmanager
-def new_store(path: Path | str, n: int, *, size: int, color: str) -> Iterator[StoreWriter]:
-    """Write a store that appears under its name only when finished.
-
-    It is written under a name of its own beside ``path``, so two processes that write the same
-    store at once do not meet: the later one replaces the earlier one's whole file.
-
-    Parameters
-    ----------
-    path : Path or str
-        HDF5 file to make.
-    n : int
-        Number of images.
-    size : int
-        Side of the images in pixels, 1 to 1024.
-    color : str
-        "rgb" or "grey".
-
-    Yields
-    ------
-    StoreWriter
-        To be filled with ``write`` and closed with ``finish``.
-
-    Raises
-    ------
-    ValueError
-        When ``size`` or ``color`` is not possible.
-    DataError
-        When the disk has no room for it.
-    """
-    if color not in CHANNELS:
-        raise ValueError(f"color {color!r} is unknown; choose 'rgb' or 'grey'")
-    if not 1 <= size <= 1024:
-        raise ValueError(f"size {size} is not possible; choose 1 to 1024 pixels")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = n * size * size * CHANNELS[color], shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise DataError(
-            f"{path} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free; "
-            "make room, or choose a smaller size"
-        )
-    with (
-        atomic_path(path) as temporary,
-        h5py.File(temporary, "w", libver="latest", rdcc_nbytes=0) as file,
-    ):
-        yield StoreWriter(file, n, size=size, color=color)
-        if "complete" not in file.attrs:
-            raise RuntimeError("the store was left without finish()")
-
-
 def build_store(
     catalog: pd.DataFrame,
     folder: Path | str,
@@ -143,6 +54,8 @@ def build_store(
     size: int = 128,
     color: str = "rgb",
     jobs: int | None = None,
+    scheduler: str | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Make a store of another size or color from a catalog that exists already.
@@ -163,6 +76,10 @@ def build_store(
         "rgb" or "grey".
     jobs : int, optional
         Threads.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers read the images.
+    resume : bool
+        See `agelib.store_writer.new_store`.
     progress : callable, optional
         Called with the numbers of files done and of all files.
 
@@ -178,10 +95,11 @@ def build_store(
     """
     files = catalog["file"].tolist()
     require_images(folder, files)
-    with new_store(path, len(files), size=size, color=color) as writer:
-        facts, _ = read_files(folder, files, jobs=jobs, sink=writer, progress=progress)
-        pairs = zip(files, facts, catalog["md5"], strict=True)
-        changed = [file for file, fact, md5 in pairs if fact.md5 != md5]
+    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
+    with new_store(path, files, size=size, color=color, resume=resume) as writer:
+        read_files(folder, files, sink=writer, **how)
+        other = digests(writer.facts["md5"]).to_numpy() != catalog["md5"].to_numpy()
+        changed = [files[row] for row in np.flatnonzero(other)]
         if changed:
             raise DataError(
                 f"{len(changed)} of {len(files)} images in {folder} are not those of the "

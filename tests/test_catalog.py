@@ -1,15 +1,15 @@
 import hashlib
 import io
-import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from agelib.catalog import COLUMNS, list_images, read_files, require_images, scan
+from agelib.catalog import COLUMNS, list_images, require_images, scan
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.manifests import SCHEMA
+from agelib.reading import FACTS, Held, read_files
 
 DATE = "20170116174525125.jpg.chip.jpg"
 
@@ -99,39 +99,46 @@ def test_missing_images_are_counted_and_named(folder):
         require_images(folder, files)
 
 
-class Sink:
-    size, color = 8, "grey"
+class Sink(Held):
+    def __init__(self, n):
+        super().__init__(n)
+        self.size, self.color = 8, "grey"
+        self.images = np.full((n, 8, 8, 1), 77, dtype=np.uint8)
 
-    def __init__(self):
-        self.images, self.lock = {}, threading.Lock()
-
-    def write(self, start, images):
-        with self.lock:
-            self.images |= {start + offset: image for offset, image in enumerate(images)}
+    def write(self, start, block):
+        super().write(start, block)
+        self.images[start : start + len(block.images)] = block.images
 
 
 def test_threads_and_progress_do_not_change_the_outcome(tmp_path):
     for index in range(150):
         (tmp_path / f"{index:03}.jpg").write_bytes(picture(index) if index % 9 else b"broken")
     files, seen = list_images(tmp_path), []
-    first, second = Sink(), Sink()
-    one = read_files(tmp_path, files, jobs=1, sink=first)
-    many = read_files(
-        tmp_path, files, jobs=4, sink=second, progress=lambda *done: seen.append(done)
-    )
-    assert one[0] == many[0]
-    np.testing.assert_array_equal(one[1], many[1])
-    assert seen[-1] == (150, 150) and seen == sorted(seen)
-    assert sorted(second.images) == list(range(150))
-    for row, image in first.images.items():
-        np.testing.assert_array_equal(image, second.images[row])
-        assert image.shape == (8, 8, 1) and image.any() == bool(row % 9)
+    one, many = Sink(150), Sink(150)
+    read_files(tmp_path, files, jobs=1, sink=one)
+    read_files(tmp_path, files, jobs=4, sink=many, progress=lambda *done: seen.append(done))
+    for name in ("facts", "thumbnails", "images"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(many, name))
+    assert seen == [(0, 150), (64, 150), (128, 150), (150, 150)]
+    assert one.facts["read"].all()
+    for row, image in enumerate(one.images):
+        assert image.any() == bool(row % 9) and (image != 77).any()
 
 
 def test_an_error_in_the_sink_is_passed_on(folder):
     class Full(Sink):
-        def write(self, start, images):
+        def write(self, start, block):
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        read_files(folder, list_images(folder), sink=Full())
+        read_files(folder, list_images(folder), sink=Full(8))
+
+
+def test_a_long_reason_is_cut_at_a_letter(tmp_path, monkeypatch):
+    def refused(data):
+        raise DataError("ä" * 60)
+
+    monkeypatch.setattr("agelib.reading.decode", refused)
+    (tmp_path / "30_0_0_20170116174525125.jpg").write_bytes(picture())
+    flag = scan(tmp_path, list_images(tmp_path), parse_name).catalog["flags"][0]
+    assert flag == "corrupt: " + "ä" * (FACTS["trouble"].itemsize // 2)

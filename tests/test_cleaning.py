@@ -58,8 +58,8 @@ def test_clusters_equal_brute_force(seed, threshold):
 def test_clusters_do_not_depend_on_the_blocks(monkeypatch):
     thumbnails = planted(150, 80, 5)
     expected = near_duplicate_clusters(thumbnails)
-    monkeypatch.setattr(cleaning, "_ROWS", 7)
-    monkeypatch.setattr(cleaning, "_COLUMNS", 11)
+    monkeypatch.setattr(cleaning, "_LEAF", 7)
+    monkeypatch.setattr(cleaning, "_BLOCK", 11)
     np.testing.assert_array_equal(near_duplicate_clusters(thumbnails), expected)
 
 

@@ -11,7 +11,8 @@ from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.images import load_image, to_array
 from agelib.manifests import fingerprint
-from agelib.store import OutdatedStore, build_store, new_store, open_store, store_path
+from agelib.store import OutdatedStore, build_store, open_store, store_path
+from agelib.store_writer import new_store
 
 N = 150
 MARKS = {"dataset": "faces", "licence": "drawn"}
@@ -116,9 +117,9 @@ def test_foreign_files_are_refused(catalog, built, tmp_path):
 
 def test_a_store_left_unfinished_never_appears(tmp_path):
     path = tmp_path / "s.h5"
-    with pytest.raises(RuntimeError, match="finish"), new_store(path, 3, size=8, color="grey"):
+    with pytest.raises(RuntimeError, match="finish"), new_store(path, ["a", "b", "c"], size=8, color="grey"):
         pass
-    with pytest.raises(KeyboardInterrupt), new_store(path, 3, size=8, color="grey"):
+    with pytest.raises(KeyboardInterrupt), new_store(path, ["a", "b", "c"], size=8, color="grey"):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
@@ -139,12 +140,12 @@ def test_impossible_stores_are_refused(tmp_path):
     for wrong in ({"size": 0}, {"size": 5000}, {"color": "gray"}):
         with (
             pytest.raises(ValueError, match="choose"),
-            new_store(tmp_path / "s.h5", 3, **{"size": 8, "color": "rgb"} | wrong),
+            new_store(tmp_path / "s.h5", ["a"], **{"size": 8, "color": "rgb"} | wrong),
         ):
             pass
     with (
         pytest.raises(DataError, match="GB are free"),
-        new_store(tmp_path / "s.h5", 10**9, size=1024, color="rgb"),
+        new_store(tmp_path / "s.h5", range(10**9), size=1024, color="rgb"),
     ):
         pass
     assert list(tmp_path.iterdir()) == []

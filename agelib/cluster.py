@@ -1,0 +1,207 @@
+"""Tasks for local threads, local processes, or the workers of a Dask cluster: one interface.
+
+The callers do not know which it is. A task is a function of a module with plain arguments; it
+is run again, on another worker, when its worker dies. On a cluster, images and results lie on a
+file system that all machines see under the same paths.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import itertools
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from typing import Any
+
+from agelib.files import DataError
+
+ATTEMPTS = 3  # so often a task is begun whose worker dies
+_PATIENCE = 20  # seconds in which a scheduler must answer
+# Keras, its random numbers and its graphs belong to a process, so a task has it for itself even
+# on a worker with several threads.
+_ALONE = threading.Lock()
+
+
+class Pool:
+    """Workers of one kind, behind the interface of `concurrent.futures`.
+
+    Parameters
+    ----------
+    executor : Executor
+        Takes the tasks.
+    width : callable
+        How many tasks can be worked on at the same time, at the moment.
+    queue : bool
+        Whether tasks may be handed over that have to wait (a cluster grows with its queue).
+    """
+
+    def __init__(self, executor: Executor, width: Callable[[], int], *, queue: bool) -> None:
+        self.executor, self.width, self.queue = executor, width, queue
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Hand a task over; its future has what the function returns, or raises."""
+        return self.executor.submit(function, *arguments)
+
+
+@contextlib.contextmanager
+def workers(
+    scheduler: str | None = None, *, jobs: int = 1, threads: bool = False
+) -> Iterator[Pool]:
+    """Open a pool of workers; tasks that were not begun when it closes are dropped.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://host:8786``, or its scheduler file
+        (``….json``). Without it the workers are local.
+    jobs : int
+        Number of local workers; one that is no thread works in this very process.
+    threads : bool
+        Whether tasks may share a process; otherwise each has one of its own, or a cluster's
+        worker to itself.
+
+    Raises
+    ------
+    DataError
+        If the package for clusters is missing or no scheduler answers.
+    """
+    if scheduler is not None:
+        with _client(scheduler) as client:
+            executor = client.get_executor(pure=False)
+            there = _There(executor, threads)
+            try:
+                yield Pool(there, lambda: max(1, sum(client.nthreads().values())), queue=True)
+            finally:
+                executor.shutdown(wait=False)
+        return
+    executor = ThreadPoolExecutor(jobs) if threads else _Processes(jobs) if jobs > 1 else _Here()
+    try:
+        yield Pool(executor, lambda: jobs, queue=not isinstance(executor, _Here))
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def in_order(
+    pool: Pool, function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    """Yield what a function returns for each task's arguments, in their order.
+
+    Few results wait at a time, so memory does not grow with the number of tasks.
+    """
+    waiting: collections.deque[Future] = collections.deque()
+    tasks = iter(tasks)
+    try:
+        while True:
+            room = 2 * pool.width() + 1 - len(waiting)
+            waiting += [pool.submit(function, *task) for task in itertools.islice(tasks, room)]
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def as_done(
+    pool: Pool, function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield each task's arguments with what the function returned, or raised, as it comes.
+
+    An exception is yielded in the place of a result: what fails stops no other task.
+    """
+    waiting: dict[Future, tuple[Any, ...]] = {}
+    tasks = iter(tasks)
+    try:
+        while True:
+            for task in tasks if pool.queue else itertools.islice(tasks, 1):
+                waiting[pool.submit(function, *task)] = task
+            if not waiting:
+                return
+            done, _ = concurrent.futures.wait(waiting, return_when="FIRST_COMPLETED")
+            for future in done:
+                yield waiting.pop(future), future.exception() or future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+class _Here(Executor):
+    """Does a task at once, in this thread; an interruption of it is everybody's."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class _Processes(ThreadPoolExecutor):
+    """Gives every task a fresh process, and another one if that dies."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        return super().submit(_in_a_process, function, arguments)
+
+
+def _in_a_process(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    context = multiprocessing.get_context("spawn")
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with ProcessPoolExecutor(1, mp_context=context) as own:
+                return own.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            if attempt == ATTEMPTS:
+                raise RuntimeError(
+                    f"its process died {ATTEMPTS} times, which mostly means that memory ran out"
+                ) from None
+    raise AssertionError("unreachable")
+
+
+class _There:
+    """Sends tasks to a cluster, with this process's folders and settings of the collection."""
+
+    def __init__(self, executor: Executor, threads: bool) -> None:
+        self.executor, self.threads = executor, threads
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        settings = {name: value for name, value in os.environ.items() if name.startswith("AGELIB_")}
+        return self.executor.submit(_on_a_worker, settings, self.threads, function, arguments)
+
+
+def _on_a_worker(
+    settings: dict[str, str],
+    threads: bool,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> Any:
+    os.environ.update(settings)
+    with contextlib.nullcontext() if threads else _ALONE:
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    try:
+        import distributed
+    except ImportError:
+        raise DataError(
+            "--scheduler needs the package distributed; install it with "
+            "`pip install 'agelib[cluster]'`"
+        ) from None
+    where = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+    try:
+        client = distributed.Client(**where, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start one "
+            "with `dask scheduler`, or leave --scheduler out"
+        ) from error
+    with client:
+        yield client

@@ -1,0 +1,170 @@
+"""What preparing costs at two numbers of images, and what is read again after a kill half-way.
+
+Memory should not depend on the number of images, time should be proportional to it, and a
+preparation that was killed should read again only what it had not finished.
+
+    python benchmarks/scale.py SCRATCH [--images 10000 100000] [--side 64] [--jobs N]
+
+Drawn faces are turned, cut, mirrored and shaded, and written into SCRATCH, where they stay for
+the next call; of every hundred two are nearly the same. Each measurement is one
+``python -m agelib prepare`` in a process of its own, imports included. Exit status 1 when peak
+memory differs by more than a tenth or passes 1 GB, or when the resumed run gives another manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from agelib.datasets.sample_faces import draw_face
+from agelib.datasets.utkface import GENDERS, RACES
+
+DRAWN = 200  # faces that are varied
+TOLERANCE, MOST = 1.1, 1e9  # ratio of peaks, bytes
+
+
+class Run(NamedTuple):
+    """One preparation: what it printed, wall time in seconds, peak memory in bytes."""
+
+    text: str
+    seconds: float
+    peak: float
+
+    def count(self, name: str) -> int:
+        """Return a number that it printed."""
+        found = re.search(rf"^{name}: ([0-9,]+)$", self.text, re.MULTILINE)
+        return int(found[1].replace(",", "")) if found else 0
+
+
+def varied(face: Image.Image, rng: np.random.Generator, side: int) -> Image.Image:
+    """Turn, cut, mirror and shade a face of twice the side."""
+    face = face.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
+    width = rng.uniform(1.1, 1.9) * side
+    left, top = rng.uniform(0, 2 * side - width, 2)
+    face = face.resize((side, side), Image.Resampling.BILINEAR, (left, top, left + width, top + width))
+    if rng.random() < 0.5:
+        face = ImageOps.mirror(face)
+    shade = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    return Image.blend(face, shade.resize(face.size, Image.Resampling.BICUBIC), 0.35)
+
+
+def faces(n: int, side: int) -> Iterator[tuple[str, bytes]]:
+    """Yield names like UTKFace's, and JPEG files; the same in every call."""
+    rng = np.random.default_rng(0)
+    drawn = [
+        draw_face(1 + i % 90, GENDERS[i % 2], RACES[i % 5], rng).resize((2 * side, 2 * side))
+        for i in range(DRAWN)
+    ]
+    face = drawn[0]
+    for index in range(n):
+        if index % 100:  # the hundredth is the one before once more, in another quality
+            face = varied(drawn[index % DRAWN], rng, side)
+        out = io.BytesIO()
+        face.save(out, "JPEG", quality=int(rng.integers(75, 96)))
+        who = index % DRAWN
+        name = f"{1 + who % 90}_{who % 2}_{who % 5}_{20170116 * 10**9 + index}.jpg.chip.jpg"
+        yield name, out.getvalue()
+
+
+def lay_out(place: Path, numbers: list[int], side: int) -> dict[int, Path]:
+    """Write the faces once; the folders of fewer images hold links to them."""
+    folders = {n: place / f"faces-{side}-{n}" for n in numbers}
+    if all(folder.is_dir() for folder in folders.values()):
+        return folders
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_suffix(".partial").mkdir(parents=True, exist_ok=True)
+    whole = folders[max(numbers)].with_suffix(".partial")
+    for index, (name, data) in enumerate(faces(max(numbers), side)):
+        (whole / name).write_bytes(data)
+        for n, folder in folders.items():
+            if index < n < max(numbers):
+                os.link(whole / name, folder.with_suffix(".partial") / name)
+    for folder in folders.values():
+        folder.with_suffix(".partial").rename(folder)
+    return folders
+
+
+def prepare(
+    faces: Path, data: Path, options: argparse.Namespace, kill_after: float | None = None
+) -> Run:
+    """Prepare a folder with the command line; kill it after some seconds if asked to."""
+    words = ["prepare", "utkface", faces, "--own", "--size", options.side, "--jobs", options.jobs]
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    threads = {f"{name}_NUM_THREADS": str(options.jobs) for name in ("OPENBLAS", "OMP", "MKL")}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agelib", *map(str, words)],
+        env=os.environ | threads | {"PYTHONPATH": path, "AGELIB_DATASETS": str(data)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if kill_after is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(kill_after)
+        process.kill()
+    text = process.stdout.read()
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode and kill_after is None:
+        raise SystemExit(f"agelib prepare ended with status {process.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Run(text, time.perf_counter() - started, usage.ru_maxrss * unit)
+
+
+def main() -> int:
+    """Measure, print, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("scratch", type=Path, help="folder for faces and stores")
+    parser.add_argument("--images", type=int, nargs=2, default=[10_000, 100_000], metavar="N")
+    parser.add_argument("--side", type=int, default=64, help="of the faces, in pixels; default 64")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="threads; default all")
+    options = parser.parse_args()
+    folders = lay_out(options.scratch.resolve(), sorted(options.images), options.side)
+    data = options.scratch.resolve() / "data"
+    runs = {}
+    for n, folder in folders.items():
+        shutil.rmtree(data, ignore_errors=True)
+        runs[n] = run = prepare(folder, data, options)
+        print(
+            f"{n:,} images: {run.seconds:.1f} s, {n / run.seconds:,.0f} images/s, peak "
+            f"{run.peak / 1e6:.0f} MB, {run.count('cluster_files'):,} in near-duplicate clusters",
+            flush=True,
+        )
+    few, many = runs.values()
+    n, folder = max(folders.items())
+    manifest = data / "utkface" / "manifest.csv"
+    wanted = manifest.read_bytes()
+    shutil.rmtree(data)
+    prepare(folder, data, options, kill_after=many.seconds / 2)
+    resumed = prepare(folder, data, options)
+    kept, same = resumed.count("resumed"), manifest.read_bytes() == wanted
+    shutil.rmtree(data)
+    print(f"killed after {many.seconds / 2:.1f} s: {kept:,} of {n:,} images were not read again, "
+          f"{resumed.seconds:.1f} s for the rest, {'the same' if same else 'ANOTHER'} manifest")  # fmt: skip
+    ratio = many.peak / few.peak
+    print(f"peak memory {ratio:.2f} x, seconds per image {_per_image(runs):.2f} x")
+    return 0 if 1 / TOLERANCE <= ratio <= TOLERANCE and many.peak <= MOST and same else 1
+
+
+def _per_image(runs: dict[int, Run]) -> float:
+    (few, first), (many, second) = runs.items()
+    return (second.seconds / many) / (first.seconds / few)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

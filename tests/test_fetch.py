@@ -224,15 +224,15 @@ def test_a_wrong_checksum_leaves_nothing(host, tmp_path):
 
 
 def test_a_stalled_connection_is_given_up_and_taken_up(host, tmp_path):
-    host.breaks, host.stalls = [100_000], [3]
+    host.breaks, host.stalls = [100_000], [60]
     started = time.monotonic()
-    got = fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.2)
+    got = fetch_file(file_at(host), tmp_path, pause=0.001, timeout=1)
     assert got.path.read_bytes() == BODY and host.sent == len(BODY)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 30
     shutil.rmtree(tmp_path)
-    host.breaks, host.stalls = [1_000] * 2, [0.5] * 2
-    with pytest.raises(DataError, match=r"sent nothing for 0\.1 s; gave up after 2 tries"):
-        fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.1, tries=2)
+    host.breaks, host.stalls = [1_000] * 2, [60] * 2
+    with pytest.raises(DataError, match=r"0\.5 s; gave up after 2 tries"):
+        fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.5, tries=2)
 
 
 def test_no_network_is_said_at_once(tmp_path, monkeypatch):

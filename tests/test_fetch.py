@@ -3,118 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import threading
 import time
 from types import SimpleNamespace
 
 import filelock
 import numpy as np
 import pytest
+from http_host import BODY
+from http_host import host as host
 
-from agelib import cli, downloads, fetch, remote
-from agelib.datasets.sample import write_sample
+from agelib import fetch, remote
 from agelib.fetch import fetch_file, look
 from agelib.files import DataError
-from agelib.manifests import load_manifest
 from agelib.remote import RemoteFile
 
-BODY = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
 QUICK = {"pause": 0.001, "timeout": 5}
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers as ``server.host`` says; a request for the first byte is a mere look."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words):
-        pass
-
-    def do_GET(self):
-        host, wanted = self.server.host, self.headers.get("Range")
-        host.asked.append((self.path, wanted, self.headers.get("If-Range")))
-        self.close_connection = True
-        if self.path == "/moved":
-            return self.say(302, {"Location": "/file", "Content-Length": "0"})
-        if host.states:
-            return self.say(host.states.pop(0), {"Content-Length": "0"})
-        body, first = host.body, 0
-        marks = {key: value for key, value in host.marks.items() if value}
-        fresh = self.headers.get("If-Range") in (None, *marks.values())
-        if wanted and fresh and host.parts:
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
-            first = int(first)
-            if first >= len(body):
-                return self.say(416, {"Content-Range": f"bytes */{len(body)}"})
-            body = body[first : int(last) + 1 if last else None]
-            total, at = len(host.body) + host.lie, first + host.shift
-            marks["Content-Range"] = f"bytes {at}-{at + len(body) - 1}/{total}"
-        look = wanted == "bytes=0-0"
-        whole = body if look and "Content-Range" in marks else body + bytes(0)
-        length = len(whole) + (host.lie if "Content-Range" not in marks or not look else 0)
-        if host.length:
-            marks["Content-Length"] = str(length)
-        self.say(206 if "Content-Range" in marks else 200, marks)
-        if look:
-            return None
-        if host.breaks:
-            whole = whole[: host.breaks.pop(0)]
-        self.send(whole[: max(length, 0)])
-        if host.stalls:
-            time.sleep(host.stalls.pop(0))
-        return host.then()
-
-    def say(self, state, headers):
-        self.send_response(state)
-        for key, value in (headers | {"Connection": "close"}).items():
-            self.send_header(key, value)
-        self.end_headers()
-
-    def send(self, data):
-        self.server.host.sent += len(data)
-        self.wfile.write(data)
-        self.wfile.flush()
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *_):
-        """Say nothing: whoever asks for the first byte only does not wait for the rest."""
-
-
-@pytest.fixture
-def host(monkeypatch):
-    """A server of one file, and what it will do wrong."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.host = host = SimpleNamespace(
-        body=BODY,
-        marks={"ETag": '"one"', "Last-Modified": None},
-        parts=True,  # whether it sends parts
-        length=True,  # whether it says how much it sends
-        lie=0,  # added to the length that it says
-        shift=0,  # added to the position that it says
-        breaks=[],  # bytes after which the next answers break off
-        stalls=[],  # seconds that the next answers wait in the end
-        states=[],  # refusals to give first
-        then=lambda: None,  # done after each answer
-        asked=[],
-        sent=0,  # bytes, without those of a look
-        url=f"http://127.0.0.1:{server.server_port}",
-    )
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield host
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def file_at(host, body=BODY, *, path="/file", size=None, kind="sha256", checksum=True):
@@ -317,15 +224,15 @@ def test_a_wrong_checksum_leaves_nothing(host, tmp_path):
 
 
 def test_a_stalled_connection_is_given_up_and_taken_up(host, tmp_path):
-    host.breaks, host.stalls = [100_000], [3]
+    host.breaks, host.stalls = [100_000], [60]
     started = time.monotonic()
-    got = fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.2)
+    got = fetch_file(file_at(host), tmp_path, pause=0.001, timeout=1)
     assert got.path.read_bytes() == BODY and host.sent == len(BODY)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 30
     shutil.rmtree(tmp_path)
-    host.breaks, host.stalls = [1_000] * 2, [0.5] * 2
-    with pytest.raises(DataError, match=r"sent nothing for 0\.1 s; gave up after 2 tries"):
-        fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.1, tries=2)
+    host.breaks, host.stalls = [1_000] * 2, [60] * 2
+    with pytest.raises(DataError, match=r"0\.5 s; gave up after 2 tries"):
+        fetch_file(file_at(host), tmp_path, pause=0.001, timeout=0.5, tries=2)
 
 
 def test_no_network_is_said_at_once(tmp_path, monkeypatch):
@@ -444,101 +351,3 @@ def test_a_lock_whose_holder_is_gone_holds_nobody_up(host, tmp_path):
         pass
     (tmp_path / ".faces.tar.gz.lock").touch()
     assert fetch_file(file_at(host), tmp_path, **QUICK).received == len(BODY)
-
-
-# The command
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    """An archive of drawn faces, laid out like UTKFace's."""
-    folder = tmp_path_factory.mktemp("drawn")
-    faces = write_sample(folder / "faces", n=6)
-    with tarfile.open(folder / "a.tar.gz", "w:gz") as archive:
-        for image in sorted(faces.glob("*.jpg")):
-            archive.add(image, f"UTKFace/{image.name}")
-    return (folder / "a.tar.gz").read_bytes()
-
-
-@pytest.fixture
-def offered(host, archive, tmp_path, monkeypatch):
-    """UTKFace's entry with the drawn faces on the local server, and no other data set."""
-    host.body = archive
-    told = f"sha256:{hashlib.sha256(host.body).hexdigest()}"
-    file = RemoteFile(f"{host.url}/file", "UTKFace.tar.gz", None, told)
-    real = downloads.get("utkface")
-    entry = downloads.Download(real.name, real.title, real.page, real.licence, (file,), real.steps)
-    monkeypatch.setattr(downloads, "_DOWNLOADS", (entry, downloads.get("adience")))
-    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path / "data"))
-    monkeypatch.setattr("agelib.prepare.manifests_dir", lambda: tmp_path / "committed")
-    monkeypatch.setattr("agelib.manifests.manifests_dir", lambda: tmp_path / "committed")
-    return tmp_path / "data"
-
-
-def test_what_is_fetched_can_be_prepared(offered, host, capsys):
-    assert cli.main(["fetch", "utkface", "--accept-licence"]) == 0
-    said = capsys.readouterr()
-    size = len(host.body)
-    assert f"UTKFace.tar.gz: {size:,} bytes, {size:,} bytes downloaded" in said.out
-    assert "(as published)" in said.out and "1. python -m agelib prepare utkface" in said.out
-    assert "Non-commercial research only" in said.out and said.err == ""
-    assert cli.main(["fetch", "utkface"]) == 0  # in place: nothing to accept
-    assert "in place already" in capsys.readouterr().out
-    assert cli.main(["prepare", "utkface", "--size", "16"]) == 0
-    assert len(load_manifest("utkface")) > 6
-
-
-def test_nothing_is_asked_of_the_server_before_the_terms_are_accepted(
-    offered, host, monkeypatch, capsys
-):
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
-    assert cli.main(["fetch", "utkface"]) == 2
-    said = capsys.readouterr()
-    assert "terms: Non-commercial research only" in said.out
-    assert "agelib: read the terms" in said.err and "--accept-licence" in said.err
-    assert host.asked == [] and not offered.exists()
-
-
-def test_on_a_terminal_it_asks(offered, host, monkeypatch, capsys):
-    prompts = []
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda prompt: prompts.append(prompt) or "y")
-    assert cli.main(["fetch", "utkface"]) == 2
-    said = capsys.readouterr()
-    assert "were not accepted; nothing was downloaded" in said.err
-    assert f"UTKFace.tar.gz: {len(host.body):,} bytes from 127.0.0.1" in said.out
-    assert host.sent == 0 and prompts == ["Do you accept the terms? Type yes: "]
-    monkeypatch.setattr("builtins.input", lambda prompt: " Yes ")
-    assert cli.main(["fetch", "utkface"]) == 0
-    assert (offered / "UTKFace.tar.gz").read_bytes() == host.body
-
-
-def test_what_needs_a_form_is_explained(offered, host, capsys):
-    assert cli.main(["fetch", "adience"]) == 1
-    said = capsys.readouterr().out
-    assert "cannot be downloaded by a program" in said
-    assert [line.strip()[:2] for line in said.splitlines() if line.startswith("  ")] == [
-        *("1.", "2.", "3.", "4.")
-    ]
-    assert "talhassner" in said and "fold_0_data.txt to fold_4_data.txt" in said
-    assert str(offered) in said and host.asked == []
-
-
-def test_the_list_and_unknown_names(capsys):
-    assert cli.main(["fetch"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(downloads.names())
-    assert cli.main(["fetch", "imagenet"]) == 2
-    assert "choose one of utkface, " in capsys.readouterr().err
-
-
-def test_the_entries_are_well_formed():
-    assert len(set(downloads.names())) == len(downloads.names())
-    for name in downloads.names():
-        entry = downloads.get(name)
-        assert entry.page.startswith("https://") and entry.licence and entry.steps
-        for file in entry.files:
-            kind, _, digits = file.checksum.partition(":")
-            assert len(digits) == hashlib.new(kind).digest_size * 2
-            assert int(digits, 16) and file.url.startswith("https://")
-            assert os.path.basename(file.name) == file.name

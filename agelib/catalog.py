@@ -139,7 +139,8 @@ def scan(
     parse : callable
         From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
         (what is wrong with the name, or ""); from every path also to ``remarks`` (flags, or ""),
-        ``fold`` and any of ``agelib.manifests.OPTIONAL`` where a data set has them.
+        ``fold``, ``usable`` (False: left out, for a reason among the flags) and any of
+        ``agelib.manifests.OPTIONAL`` where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
     sink : Sink, optional
@@ -164,6 +165,8 @@ def scan(
         "; ".join(_reasons(*row)) for row in zip(facts, labels["note"], remarks, strict=True)
     ]
     catalog["usable"] = (catalog["trouble"] == "") & age_span(labels)[0].notna()
+    if "usable" in labels:
+        catalog["usable"] &= labels["usable"].astype(bool)
     catalog["keep"] = catalog["usable"]
     catalog["exact"] = pd.NA
     if "fold" not in labels:
@@ -175,7 +178,7 @@ def scan(
 
 
 def _label_columns(labels: pd.DataFrame) -> list[str]:
-    given = [name for name in ("remarks", "fold", *OPTIONAL) if name in labels]
+    given = [name for name in ("remarks", "fold", "usable", *OPTIONAL) if name in labels]
     return ["age", "gender", "race", "note", *given]
 
 

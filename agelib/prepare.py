@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from agelib.cleaning import clean, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
-from agelib.files import DataError
+from agelib.files import DataError, writing
 from agelib.manifests import dtypes, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.recipes import draw_columns
@@ -235,9 +236,18 @@ def build_missing_store(
 def _alone(dataset: str) -> Iterator[None]:
     """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
     folder = datasets_dir() / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".prepare.lock"):
-        yield
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".prepare.lock")
+        try:
+            lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print(f"waiting for another process that prepares {dataset}", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:
@@ -270,23 +280,46 @@ def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tu
     if source is not None:
         source = Path(source)
         if not source.is_dir():
-            return unpack(source, folder), False
+            unpack(source, _place_of(entry, source))
+            return folder, False
         _link(source, folder)
     elif entry.name == "sample" and not folder.is_symlink():
         # Imported here: only the sample's maker needs it.
         from agelib.datasets.sample import write_sample
 
         return write_sample(folder, n=sample_size), True
-    elif not folder.is_dir():
-        archive = folder.with_name(f"{folder.name}.tar.gz")
-        if not archive.is_file():
-            raise DataError(
-                f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-                f"{archive} exists; get it as datasets/README.md says, or name it: "
-                f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
-            )
-        return unpack(archive, folder), False
+    else:
+        _unpack_beside(entry, folder)
     return folder, False
+
+
+def _unpack_beside(entry: Dataset, folder: Path) -> None:
+    """Unpack the archives beside the image folder whose images are not there yet."""
+    archives = [datasets_dir() / name for name in entry.archives]
+    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
+    for archive in archives:
+        if archive.is_file() and not _place_of(entry, archive).is_dir():
+            unpack(archive, _place_of(entry, archive))
+    if not folder.is_dir():
+        listed = " or ".join(map(str, archives))
+        raise DataError(
+            f"{entry.title} is not in place: neither the folder {folder} nor the archive "
+            f"{listed} exists; get it as datasets/README.md says, or name it: "
+            f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
+        )
+
+
+def _place_of(entry: Dataset, archive: Path) -> Path:
+    """Return the folder that an archive of a data set is unpacked into."""
+    folder = datasets.images_folder(entry.name)
+    if not entry.archives:
+        return folder
+    if archive.name not in entry.archives:
+        raise DataError(
+            f"{archive} is none of the archives of {entry.title}: {', '.join(entry.archives)}; "
+            "name one of these, or a folder with what is in them"
+        )
+    return folder / archive.name.partition(".")[0]
 
 
 def _link(source: Path, folder: Path) -> None:

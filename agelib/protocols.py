@@ -13,11 +13,12 @@ import pandas as pd
 from agelib.files import DataError, sha256_text
 from agelib.labels import LabelScheme, get_scheme
 from agelib.paths import datasets_dir
-from agelib.recipes import N_FOLDS, base_names, deal
+from agelib.recipes import N_FOLDS, base_names, deal, p1_imbalanced
 
 # For those who look for the recipes of columns here.
 from agelib.recipes import assign_folds as assign_folds
 from agelib.recipes import p1_decades as p1_decades
+from agelib.thinning import balanced, thinned
 
 PARTS = ("training", "validation", "test")
 
@@ -88,9 +89,10 @@ def split(
     cleaned : bool
         Whether duplicates are left out. For folds: only the kept image of each cluster, else
         every usable one. For public lists: without training images that have a duplicate in
-        the test part. The rest do not change with it: ``p1-decades`` and ``p2-random`` are
-        never cleaned, as P1's and P2's were not, and ``utkface-5000`` always is, but for
-        copies within one part of P5's own images.
+        the test part. The rest do not change with it: ``p1-decades``, ``p1-imbalanced``,
+        ``p2-random`` and ``utkface-random`` are never cleaned, as P1's and P2's were not,
+        ``utkface-5000`` always is, but for copies within one part of P5's own images, and
+        ``utkface-random-apart`` lacks only copies of its test images.
     lists : Path or str, optional
         Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
 
@@ -212,6 +214,22 @@ def _rows_of_given_folds(catalog: pd.DataFrame, *, fold: int, cleaned: bool, fro
     return rows, (f"{dropped} images dropped: copies of images in another part",) * bool(dropped)
 
 
+def _rows_of_thinned(catalog: pd.DataFrame, *, equal: bool, **how: object):
+    """Thin the training part of a fold to the same number of images, by decade or at random."""
+    rows, notes = _rows_of_fold(catalog, **how)
+    labels = get_scheme("decades-7").of_catalog(catalog)
+    learnt = rows["training"][labels[rows["training"]] >= 0]
+    kept = balanced(learnt, labels, np.random.RandomState(0))
+    if not equal:
+        kept = thinned(learnt, len(kept), np.random.RandomState(0))
+    return rows | {"training": kept}, notes
+
+
+def _rows_of_p1_imbalanced(catalog: pd.DataFrame, **_: object):
+    part = p1_imbalanced(catalog)
+    return {name: np.flatnonzero(part == name) for name in PARTS}, ()
+
+
 def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: object):
     """Test as published; validation: a tenth of the training clusters that test has none of."""
     test, notes = _listed(catalog, lists / "utkface_coral_test.csv")
@@ -229,6 +247,20 @@ def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: ob
     if cleaned and shared.any():
         notes += (f"{shared.sum()} training images dropped: duplicates of test images",)
     return {"training": training, "validation": validation, "test": test}, notes
+
+
+def _rows_of_names(catalog: pd.DataFrame, *, apart: bool, **_: object):
+    """Deal every usable image 60/20/20 by a hash of its name, copies as if they were none."""
+    dealt = np.array([int(sha256_text(name)[:8], 16) % N_FOLDS for name in base_names(catalog)])
+    dealt[~catalog["usable"].to_numpy(dtype=bool)] = -1
+    masks = {"training": dealt >= 2, "validation": dealt == 1, "test": dealt == 0}
+    cluster = catalog["cluster"].to_numpy()
+    copies = np.isin(cluster, cluster[masks["test"]]) & (dealt > 0)
+    if not apart or not copies.any():
+        return {part: np.flatnonzero(mask) for part, mask in masks.items()}, ()
+    masks = {part: mask & ~copies for part, mask in masks.items()}
+    notes = (f"{copies.sum()} images dropped: duplicates of test images",)
+    return {part: np.flatnonzero(mask) for part, mask in masks.items()}, notes
 
 
 def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -282,8 +314,16 @@ def _given_folds(name: str, title: str, *, frontal: bool) -> Protocol:
     return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_given_folds, frontal=frontal))
 
 
+def _thinned_folds(name: str, title: str, *, equal: bool) -> Protocol:
+    return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_thinned, equal=equal))
+
+
 def _of_column(name: str, title: str, column: str) -> Protocol:
     return Protocol(name, title, 0, functools.partial(_rows_of_column, column))
+
+
+def _of_names(name: str, title: str, *, apart: bool) -> Protocol:
+    return Protocol(name, title, 0, functools.partial(_rows_of_names, apart=apart))
 
 
 _PROTOCOLS = (
@@ -291,8 +331,21 @@ _PROTOCOLS = (
     _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
     _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
     Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("utkface-wild-5fold", "UTKFace in the wild, five folds", N_FOLDS, _rows_of_fold),
+    Protocol("imdb-wiki", "IMDB-WIKI, five folds by a hash of the person", N_FOLDS, _rows_of_fold),
     Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol(
+        "p1-imbalanced", "all images up to 70, parts of P1's recipe", 0, _rows_of_p1_imbalanced
+    ),
+    _thinned_folds(
+        "balanced-folds", "five folds, training with as many of each decade", equal=True
+    ),
+    _thinned_folds(
+        "thinned-folds", "five folds, training as small as the balanced one", equal=False
+    ),
     Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    _of_names("utkface-random", "all images 60/20/20 by a hash of the name", apart=False),
+    _of_names("utkface-random-apart", "the same without copies of test images", apart=True),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
     _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
     _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),

@@ -175,10 +175,39 @@ def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
     size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
     order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
     order = np.concatenate(order)
-    draw = np.random.RandomState(1).rand(len(order))
     part = np.full(len(catalog), "", dtype=object)
-    part[order] = np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
+    part[order] = _p1_parts(len(order))
     return part
+
+
+def p1_imbalanced(catalog: pd.DataFrame) -> np.ndarray:
+    """Repeat P1's split without undersampling, as in its experiments in the wild.
+
+    P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, in the order of the
+    files, and draws a part for each as in `p1_decades`: of the 22,837 images in the wild, 17,119
+    for training, 4,641 for validation and 1,077 for testing.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Sorted by ``file`` in byte order, with ``file``, ``age`` and ``usable``.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
+    """
+    decade = get_scheme("decades-7").of_catalog(catalog)
+    four = base_names(catalog).str.count("_").to_numpy() == 3
+    rows = np.flatnonzero(four & catalog["usable"].to_numpy(dtype=bool) & (decade >= 0))
+    part = np.full(len(catalog), "", dtype=object)
+    part[rows] = _p1_parts(len(rows))
+    return part
+
+
+def _p1_parts(n: int) -> np.ndarray:
+    draw = np.random.RandomState(1).rand(n)
+    return np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
 
 
 def p2_random(catalog: pd.DataFrame) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from agelib.datasets import folder
+from agelib.datasets import folder, imdb_wiki
 from agelib.datasets.adience import read_aligned, read_faces
 from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
@@ -32,6 +32,9 @@ class Dataset:
     five_fold : str
         Name of its protocol of five folds, none of which shares a photograph, or a person where
         persons are known, with another.
+    archives : tuple of str
+        Archives of a data set that comes in several, as they are placed in the folder of data
+        sets; each is unpacked into a folder of its name (without suffixes) in the image folder.
     """
 
     name: str
@@ -40,15 +43,17 @@ class Dataset:
     read: Reader
     licence: str
     five_fold: str
+    archives: tuple[str, ...] = ()
 
 
+_UTKFACE_LICENCE = "non-commercial research only; the copyright of each image stays with its owner"
 _DATASETS = (
     Dataset(
         "utkface",
         "UTKFace",
         "UTKFace",
         from_names(parse_name),
-        "non-commercial research only; the copyright of each image stays with its owner",
+        _UTKFACE_LICENCE,
         "utkface-5fold",
     ),
     Dataset(
@@ -74,6 +79,24 @@ _DATASETS = (
         from_names(parse_name),
         "drawn; free for any use",
         "sample-5fold",
+    ),
+    Dataset(
+        "utkface-wild",
+        "UTKFace in the wild",
+        "UTKFace-wild",
+        from_names(parse_name),
+        _UTKFACE_LICENCE,
+        "utkface-wild-5fold",
+        ("part1.tar.gz", "part2.tar.gz", "part3.tar.gz"),
+    ),
+    Dataset(
+        "imdb-wiki",
+        "IMDB-WIKI",
+        "imdb-wiki/images",
+        imdb_wiki.read,
+        "academic research only; the copyright of each image stays with its owner",
+        "imdb-wiki",
+        ("imdb_crop.tar", "wiki_crop.tar"),
     ),
     Dataset(
         "folder",

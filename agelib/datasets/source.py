@@ -22,8 +22,9 @@ class Source(NamedTuple):
     parse : callable
         From one of them to its labels: ``age`` in years, ``gender``, ``race`` (None when unknown)
         and ``note`` (what is wrong with the name, or ""). A reader may add, for every file,
-        ``remarks`` (further flags, or ""), any of ``agelib.manifests.OPTIONAL``, and ``fold``
-        where the folds are given with the data.
+        ``remarks`` (further flags, or ""), any of ``agelib.manifests.OPTIONAL``, ``fold`` where
+        the folds are given with the data, and ``usable``: False leaves the image out, for a
+        reason among the remarks.
     notes : tuple of str
         What whoever prepares the data set must know, for example how many images are missing.
     """

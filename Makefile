@@ -12,7 +12,7 @@ KERNELS = JUPYTER_PATH="$$HERE/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PA
 IN = cd "$$HERE" && $(KERNELS) .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lab refresh lock
+.PHONY: help env run test lab refresh lock paper site
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' "$$HERE/Makefile" | \
@@ -36,6 +36,12 @@ refresh: env ## execute the committed notebooks in place, on records, and strip 
 	@$(IN) -m nbstripout --keep-output --keep-count --keep-id --drop-output-type stream:stderr \
 	  --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution \
 	  metadata.language_info.version metadata.widgets" notebooks/*.ipynb
+
+paper: env ## build paper/age-from-faces.pdf from the records (no network)
+	@$(IN) -m agelib.paper
+
+site: env ## render notebooks, reading list and API as pages into build/site (no network)
+	@$(IN) -m agelib.site
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv; UPGRADE=1 takes newer versions)
 	@cd "$$HERE" && $(UV) pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
+    """Send what is written to file descriptor 2 nowhere, inside the block only."""
     # TensorFlow's C++ start-up lines carry process numbers and times and obey no log level;
     # in a notebook they would make every executed copy differ.
     saved = os.dup(2)
@@ -28,7 +29,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _silent_stderr():
+with silent_stderr():
     import keras
     from keras import backend as _keras_backend
 

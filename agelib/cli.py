@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
+from agelib.cli_export import add_export_command
+from agelib.cli_fetch import add_fetch_command
 from agelib.cli_folder import add_label_options, label_folder
 from agelib.cli_pending import add_train_command, pending_table, whole_number
+from agelib.cli_predict import add_predict_command
 from agelib.cli_search import add_search_command
+from agelib.cli_ship import add_ship_command
 from agelib.files import DataError
 
 if TYPE_CHECKING:
@@ -95,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add_train_command(commands)
     add_search_command(commands)
+    add_fetch_command(commands)
+    add_predict_command(commands)
+    add_export_command(commands)
+    add_ship_command(commands)
 
     prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
     prepare.set_defaults(command=_prepare)

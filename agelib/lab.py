@@ -123,6 +123,10 @@ class Lab:
         """
         return self.train(self._chosen(experiment))
 
+    def has_record(self, experiment: Experiment) -> bool:
+        """Return whether there is a record that `record` would read."""
+        return (self.folder(self._chosen(experiment)) / "record.json").exists()
+
     def train(self, experiment: Experiment, *, after_epoch: AfterEpoch | None = None) -> Record:
         """Return the record of this very experiment, trained now if it is wanted.
 

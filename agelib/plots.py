@@ -30,6 +30,7 @@ from agelib.plots_results import (
     reported_versus_ours,
     roc_curves,
 )
+from agelib.plots_summary import sureness_table, truth_given_estimate, what_matters, years_off
 
 __all__ = [
     "age_distribution",
@@ -44,7 +45,11 @@ __all__ = [
     "resolution_scatter",
     "roc_curves",
     "sample_grid",
+    "sureness_table",
+    "truth_given_estimate",
     "use_style",
+    "what_matters",
+    "years_off",
 ]
 
 _LABELS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from agelib.cleaning import clean, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
-from agelib.files import DataError
+from agelib.files import DataError, writing
 from agelib.manifests import dtypes, read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.recipes import draw_columns
@@ -235,9 +236,18 @@ def build_missing_store(
 def _alone(dataset: str) -> Iterator[None]:
     """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
     folder = datasets_dir() / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".prepare.lock"):
-        yield
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".prepare.lock")
+        try:
+            lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print(f"waiting for another process that prepares {dataset}", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:

@@ -89,9 +89,10 @@ def split(
     cleaned : bool
         Whether duplicates are left out. For folds: only the kept image of each cluster, else
         every usable one. For public lists: without training images that have a duplicate in
-        the test part. The rest do not change with it: ``p1-decades``, ``p1-imbalanced`` and
-        ``p2-random`` are never cleaned, as P1's and P2's were not, and ``utkface-5000`` always
-        is, but for copies within one part of P5's own images.
+        the test part. The rest do not change with it: ``p1-decades``, ``p1-imbalanced``,
+        ``p2-random`` and ``utkface-random`` are never cleaned, as P1's and P2's were not,
+        ``utkface-5000`` always is, but for copies within one part of P5's own images, and
+        ``utkface-random-apart`` lacks only copies of its test images.
     lists : Path or str, optional
         Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
 
@@ -248,6 +249,20 @@ def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: ob
     return {"training": training, "validation": validation, "test": test}, notes
 
 
+def _rows_of_names(catalog: pd.DataFrame, *, apart: bool, **_: object):
+    """Deal every usable image 60/20/20 by a hash of its name, copies as if they were none."""
+    dealt = np.array([int(sha256_text(name)[:8], 16) % N_FOLDS for name in base_names(catalog)])
+    dealt[~catalog["usable"].to_numpy(dtype=bool)] = -1
+    masks = {"training": dealt >= 2, "validation": dealt == 1, "test": dealt == 0}
+    cluster = catalog["cluster"].to_numpy()
+    copies = np.isin(cluster, cluster[masks["test"]]) & (dealt > 0)
+    if not apart or not copies.any():
+        return {part: np.flatnonzero(mask) for part, mask in masks.items()}, ()
+    masks = {part: mask & ~copies for part, mask in masks.items()}
+    notes = (f"{copies.sum()} images dropped: duplicates of test images",)
+    return {part: np.flatnonzero(mask) for part, mask in masks.items()}, notes
+
+
 def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the rows a public list names, ascending, and notes on the names that have none."""
     if not path.is_file():
@@ -307,6 +322,10 @@ def _of_column(name: str, title: str, column: str) -> Protocol:
     return Protocol(name, title, 0, functools.partial(_rows_of_column, column))
 
 
+def _of_names(name: str, title: str, *, apart: bool) -> Protocol:
+    return Protocol(name, title, 0, functools.partial(_rows_of_names, apart=apart))
+
+
 _PROTOCOLS = (
     _of_column("p1-decades", "the 8,190 files and parts of P1 (rijnberg)", "p1_decades"),
     _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
@@ -325,6 +344,8 @@ _PROTOCOLS = (
         "thinned-folds", "five folds, training as small as the balanced one", equal=False
     ),
     Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    _of_names("utkface-random", "all images 60/20/20 by a hash of the name", apart=False),
+    _of_names("utkface-random-apart", "the same without copies of test images", apart=True),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
     _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
     _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),

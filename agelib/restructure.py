@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import filecmp
 import hashlib
+import itertools
 import os
 import shutil
 from pathlib import Path, PurePosixPath
@@ -136,7 +137,9 @@ def restructure(plan: pd.DataFrame, source: Path | str, target: Path | str) -> R
     _refuse_foreign(target, places)
     done = []
     try:
-        for part, name in sorted(set(zip(plan["part"], plan["class_name"], strict=True))):
+        # In all parts alike, or programs that number classes by the folders they find would
+        # give a class different numbers.
+        for part, name in itertools.product(PARTS, sorted(set(plan["class_name"]))):
             (target / part / name).mkdir(parents=True, exist_ok=True)
         for file, place in zip(plan["file"], places, strict=True):
             done.append(_place(source / file, target / place))

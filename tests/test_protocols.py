@@ -412,3 +412,25 @@ def test_utkface_folds_are_apart_complete_and_balanced(utkface):
 def test_utkface_manifest_is_what_the_name_gives(utkface, monkeypatch, tmp_path):
     monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
     pd.testing.assert_frame_equal(load_manifest("utkface"), utkface)
+
+
+def test_random_is_dealt_by_name_and_apart_lacks_only_copies(catalog):
+    random, apart = (split(catalog, name) for name in ("utkface-random", "utkface-random-apart"))
+    assert (random.test == apart.test).all()
+    cluster = catalog["cluster"].to_numpy()
+    for part in ("training", "validation"):
+        rows, left = getattr(random, part), getattr(apart, part)
+        copies = np.isin(cluster[rows], cluster[random.test])
+        assert copies.any()
+        assert (rows[~copies] == left).all()
+    assert sum(random.counts().values()) == catalog["usable"].sum()
+    shares = np.array(list(random.counts().values())) / catalog["usable"].sum()
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.05)
+    assert any("have a duplicate in another part" in note for note in random.notes)
+    assert [note.split(" ", 1)[1] for note in apart.notes] == [
+        "images dropped: duplicates of test images"
+    ]
+    # A name is dealt by itself: other images around it change nothing.
+    half = catalog.iloc[::2].reset_index(drop=True)
+    tested = set(half["file"].iloc[split(half, "utkface-random").test])
+    assert tested == set(catalog["file"].iloc[random.test]) & set(half["file"])

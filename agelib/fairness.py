@@ -1,0 +1,274 @@
+"""Who is estimated worse: cells with intervals, gaps with permutation tests, Holm's correction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from agelib.bootstrap import bootstrap, indicator
+from agelib.intervals import codes, mean_intervals
+
+SMALL = 30
+_FEWEST = 5  # of fewer a bootstrap draws the same few images again and again
+
+
+def measures(subject: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what is compared between groups, one value an image each.
+
+    Parameters
+    ----------
+    subject : DataFrame
+        From `agelib.reference.subject`.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        ``mae``: absolute error in years; ``bias``: expected minus true age in years;
+        ``gender accuracy``: 1 where the gender is right, else 0.
+    """
+    error = subject["error"].to_numpy(np.float64)
+    right = subject["gender_right"].to_numpy(np.float64)
+    return {"mae": np.abs(error), "bias": error, "gender accuracy": right}
+
+
+def cells(
+    subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000, state: int = 0
+) -> pd.DataFrame:
+    """Return every measure of every combination of groups, with intervals and n.
+
+    Parameters
+    ----------
+    subject : DataFrame
+        From `agelib.reference.subject`.
+    by : sequence of str
+        Its columns whose combinations make the cells, such as race, gender and age group.
+    resamples, state : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``by``; for each measure ``<measure>``, ``<measure> low`` and ``<measure>
+        high`` (95 % interval, missing below 5 images); ``n``, and ``small``: fewer than 30
+        images, from which little follows. Images without one of the labels are left out, and so
+        are empty cells.
+    """
+    known = subject.dropna(subset=list(by))
+    groups = known.groupby(list(by), observed=True)
+    number = groups.ngroup().to_numpy()
+    names = groups.size()
+    table = pd.DataFrame(index=names.index)
+    for name, values in measures(known).items():
+        found = mean_intervals(values, number, resamples=resamples, state=state)
+        for column, end in (("value", ""), ("low", " low"), ("high", " high")):
+            enough = (found["n"] >= _FEWEST) | (column == "value")
+            table[f"{name}{end}"] = found[column].where(enough).to_numpy()
+    return table.assign(n=names.to_numpy(), small=names.to_numpy() < SMALL)
+
+
+def cell_text(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return a measure of `cells` as text, the last grouping along the columns.
+
+    Returns
+    -------
+    DataFrame
+        ``value [low, high], n = …`` in each cell, in brackets where the cell is small.
+    """
+    digits = 3 if measure == "gender accuracy" else 1
+    columns = [measure, f"{measure} low", f"{measure} high", "n", "small"]
+    texts = []
+    for value, low, high, n, small in table[columns].itertuples(index=False):
+        ends = "" if n < _FEWEST else f" [{low:.{digits}f}, {high:.{digits}f}]"
+        text = f"{value:.{digits}f}{ends}, n = {n}"
+        texts.append(f"({text})" if small else text)
+    return pd.Series(texts, index=table.index).unstack(fill_value="")
+
+
+def balanced(
+    subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000, state: int = 0
+) -> pd.DataFrame:
+    """Return each measure as it would be if every combination of groups were as frequent.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by measure: ``as they are`` (mean over images), ``balanced`` (mean over cells)
+        with ``low`` and ``high`` (95 % interval), and ``cells`` (those with 30 images or more,
+        which alone count).
+    """
+    known = subject.dropna(subset=list(by))
+    size = known.groupby(list(by), observed=True)["error"].transform("size")
+    known = known[size >= SMALL]
+    if known.empty:
+        raise ValueError(f"no combination of {', '.join(by)} has {SMALL} images")
+    number = known.groupby(list(by), observed=True).ngroup().to_numpy()
+    members = indicator(number, int(number.max()) + 1).astype(np.float64)
+    rows = {}
+    for name, values in measures(known).items():
+        sums = members.multiply(values).tocsr()
+
+        def score(weights: np.ndarray, sums=sums) -> np.ndarray:
+            weights = weights.astype(np.float64)
+            total, count = sums @ weights, members @ weights
+            means = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+            return np.nanmean(means, axis=0)[None]
+
+        ends = bootstrap(score, len(known), resamples=resamples, state=state)
+        row = dict(zip(("balanced", "low", "high"), (end[0] for end in ends), strict=True))
+        rows[name] = {"as they are": values.mean()} | row | {"cells": members.shape[0]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("measure")
+
+
+def gaps(
+    values: np.ndarray,
+    groups: Sequence | pd.Series,
+    strata: Sequence | pd.Series | None = None,
+    *,
+    permutations: int = 4000,
+    resamples: int = 1000,
+    state: int = 0,
+) -> pd.DataFrame:
+    """Return how far each group's mean is from that of all others, tested by permutation.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        One value an image.
+    groups : sequence of length n
+        Group of each image; images without one are left out.
+    strata : sequence of length n, optional
+        Compare like with like: differences are taken within each stratum, such as an age group,
+        and averaged with the group's own shares; labels are exchanged within strata only.
+    permutations, resamples : int
+        Number of permutations and of bootstrap samples.
+    state : int
+        Random state of both.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by group: ``gap`` (group minus the others), ``low``, ``high`` (95 % bootstrap
+        interval), ``p`` (two-sided), ``p holm`` (corrected for the groups compared here), ``n``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two groups.
+
+    Notes
+    -----
+    ``p = (1 + number of permutations at least as far from zero) / (1 + permutations)``
+    (Phipson and Smyth 2010), so its smallest value is ``1 / (1 + permutations)``. A group of
+    which no stratum has others to compare with has a missing gap.
+    """
+    number, names = codes(groups)
+    stratum = np.zeros(len(number), np.int64) if strata is None else codes(strata)[0]
+    taken = (number >= 0) & (stratum >= 0)
+    values, number, stratum = np.asarray(values, np.float64)[taken], number[taken], stratum[taken]
+    if len(names) < 2:
+        raise ValueError(f"there is only the group {list(names)}; a gap needs two")
+    shape = (len(names), int(stratum.max()) + 1)
+    cells_of = indicator(number * shape[1] + stratum, shape[0] * shape[1]).astype(np.float64)
+    sums_of = cells_of.multiply(values).tocsr()
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        weights = weights.astype(np.float64)
+        return _gaps(
+            (sums_of @ weights).reshape(*shape, -1), (cells_of @ weights).reshape(*shape, -1)
+        )
+
+    value, low, high = bootstrap(score, len(values), resamples=resamples, state=state)
+    counts = np.bincount(number * shape[1] + stratum, minlength=shape[0] * shape[1])
+    counts = counts.reshape(*shape, 1).astype(np.float64)
+    further = np.zeros(len(names))
+    for exchanged in _permuted(values, stratum, permutations, state):
+        drawn = _gaps((cells_of @ exchanged).reshape(*shape, -1), counts)
+        # Sums in another order differ in the last digits: equal counts as far.
+        further += (np.abs(drawn) >= np.abs(value)[:, None] - 1e-12).sum(axis=1)
+    p = np.where(np.isnan(value), np.nan, (1 + further) / (1 + permutations))
+    table = {"gap": value, "low": low, "high": high, "p": p, "p holm": holm(p)}
+    size = np.bincount(number, minlength=len(names))
+    return pd.DataFrame(table | {"n": size}, index=pd.Index(names, name="group"))
+
+
+def _gaps(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return gaps (groups, b) from sums and counts by group, stratum and resample."""
+    other_sums, other_counts = sums.sum(axis=0) - sums, counts.sum(axis=0) - counts
+    both = (counts > 0) & (other_counts > 0)
+    own = np.divide(sums, counts, out=np.zeros_like(sums), where=both)
+    others = np.divide(other_sums, other_counts, out=np.zeros_like(sums), where=both)
+    weights = np.where(both, counts, 0)
+    total = weights.sum(axis=1)
+    gap = ((own - others) * weights).sum(axis=1)
+    return np.divide(gap, total, out=np.full_like(gap, np.nan), where=total > 0)
+
+
+def _permuted(values: np.ndarray, stratum: np.ndarray, permutations: int, state: int):
+    """Yield blocks (n, b) of the values exchanged within strata."""
+    random = np.random.default_rng(state)
+    order = np.argsort(stratum, kind="stable")
+    ends = np.flatnonzero(np.diff(stratum[order])) + 1
+    block = max(1, min(permutations, 2_000_000 // len(values)))
+    for start in range(0, permutations, block):
+        b = min(block, permutations - start)
+        out = np.empty((len(values), b))
+        for rows in np.split(order, ends):
+            out[rows] = random.permuted(np.tile(values[rows], (b, 1)), axis=1).T
+        yield out
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Correct p-values for their number by Holm's step-down method (1979).
+
+    Parameters
+    ----------
+    p : ndarray of shape (k,)
+        Missing values stay missing and are not counted.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        A corrected value below 0.05 is significant with all tests taken together.
+    """
+    p = np.asarray(p, np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * (len(order) - np.arange(len(order)))
+    corrected = np.full(len(p), np.nan)
+    corrected[order] = np.maximum.accumulate(steps).clip(max=1)
+    return corrected
+
+
+def gap_table(
+    subject: pd.DataFrame, attributes: Sequence[str], *, strata: str | None = None
+) -> pd.DataFrame:
+    """Return the gaps of all measures between the groups of several attributes, corrected as one.
+
+    Parameters
+    ----------
+    subject : DataFrame
+        From `agelib.reference.subject`.
+    attributes : sequence of str
+        Its columns, such as gender and race. Of an attribute with two groups only the first is
+        listed, since the second mirrors it.
+    strata : str, optional
+        Its column within which the groups are compared.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``measure``, ``attribute`` and ``group``: the columns of `gaps`, ``p holm``
+        corrected for all rows together, and ``clear``: below 0.05.
+    """
+    rows = []
+    within = subject[strata] if strata else None
+    for name, values in measures(subject).items():
+        for attribute in attributes:
+            table = gaps(values, subject[attribute], within)
+            table = table.iloc[:1] if len(table) == 2 else table
+            rows.append(table.assign(measure=name, attribute=attribute).reset_index())
+    table = pd.concat(rows).set_index(["measure", "attribute", "group"])
+    table["p holm"] = holm(table["p"].to_numpy())
+    return table.assign(clear=np.where(table["p holm"] < 0.05, "yes", "no"))

@@ -1,0 +1,327 @@
+"""The answer in two minutes: the one table and what its figures draw, from records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agelib import comparison, manifests, paths
+from agelib.evaluation import evaluate, pooled
+from agelib.files import DataError
+from agelib.labels import get_scheme
+from agelib.protocols import PROTOCOLS, split
+from agelib.readoff import read_off
+from agelib.records import Record, load_record
+
+COLUMNS = [
+    *("dataset", "question", "metric", "guess", "reported", "reported_n"),
+    *("value", "low", "high", "n", "folds", "network", "reduced"),
+]
+# Metric, question, digits.
+_YEARS = {
+    "mae": ("mean error (years)", 2),
+    "median_error": ("half of all errors are below (years)", 2),
+    "within_80": ("eight of ten errors are below (years)", 1),
+    "cs5": ("share of errors of five years at most", 3),
+    "gender_accuracy": ("gender right", 3),
+}
+_CLASSES = ("decades-7", "five-year-14", "uneven-8", "groups-5", "adience-8")
+
+
+def honest_protocol(dataset: str) -> str | None:
+    """Return the protocol of a data set whose numbers count: the first one with folds, if any."""
+    own = [name for name, p in PROTOCOLS.items() if p.n_folds and name.startswith(f"{dataset}-")]
+    return own[0] if own else (dataset if dataset in PROTOCOLS else None)
+
+
+def anchors(dataset: str) -> pd.DataFrame:
+    """Return what the literature reached under a comparable protocol.
+
+    Returns
+    -------
+    DataFrame
+        From ``literature/anchors.csv``: key (of the bibliography), dataset, metric, value, sd
+        (over splits), start (initial weights), image_size (pixels), protocol and source.
+    """
+    table = pd.read_csv(paths.root() / "literature" / "anchors.csv")
+    return table[table["dataset"] == dataset].reset_index(drop=True)
+
+
+def in_years(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the networks that estimate years under the honest protocol, the best first.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From :func:`agelib.results.summarise`.
+    dataset : str
+        Data set.
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``summary``, with ``label`` (chapter, number and name; a star marks a network
+        smaller than full size), ``value``, ``low`` and ``high`` (mean absolute error, years).
+    """
+    rows = summary[(summary["dataset"] == dataset) & summary["mae"].notna()]
+    rows = rows[rows["protocol"] == honest_protocol(dataset)].sort_values("mae", kind="stable")
+    label = rows["chapter"].str[:2] + ": " + rows["number"] + " " + rows["name"]
+    label = label.where(rows["reduced"] == "", label + " *")
+    ends = {"value": rows["mae"], "low": rows["mae_low"], "high": rows["mae_high"]}
+    return rows.assign(label=label, **ends)
+
+
+def records_of(row: pd.Series, folder: Path | str | None = None) -> list[Record]:
+    """Return the records that a row of the summary was made from: one, or one a fold.
+
+    Raises
+    ------
+    DataError
+        If there is none (any more).
+    """
+    results = paths.results_dir() if folder is None else Path(folder)
+    chapter = results / row["dataset"] / row["chapter"]
+    found = []
+    for place in sorted(chapter.glob(f"{row['number']}-*/record.json")):
+        record = load_record(place.parent)
+        facts = record.experiment
+        same = all(facts[name] == row[name] for name in ("name", "protocol", "labels"))
+        if same and facts["image_size"] == row["image_size"]:
+            found.append(record)
+    if not found:
+        raise DataError(f"{row['number']} {row['name']}: its records are no longer in {chapter}")
+    state = min(record.experiment["state"] for record in found)
+    return [record for record in found if record.experiment["state"] == state]
+
+
+def answers(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the one table: what is asked, what a guess and the projects reach, and what we do.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From :func:`agelib.results.summarise`.
+    dataset : str
+        Data set; its honest protocol is taken.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``. ``guess`` says the same of every image: the median age, or the
+        largest class, of the training part. ``reported`` is the best of the source projects
+        under their own split (``reported_n`` test images; missing: on validation). ``value`` is the
+        best network's, with a 95 % interval over the ``n`` test images of ``folds`` folds; classes
+        may be read off a distribution over years. The best is chosen on the same images, among
+        all of a protocol: its interval does not say so.
+    """
+    rows: list[dict[str, Any]] = []
+    best = in_years(summary, dataset).head(1)
+    years = (best.iloc[0], records_of(best.iloc[0])) if len(best) else None
+    if years:
+        rows += _year_rows(*years)
+    for labels in _CLASSES:
+        rows += _class_row(summary, dataset, labels, years)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "folds": "Int64"})
+
+
+def _year_rows(row: pd.Series, records: list[Record]) -> list[dict[str, Any]]:
+    guess = _guess(row["dataset"], records, labels=None)
+    predictions = pooled([record.predictions for record in records])
+    estimate = "expected_age" if "expected_age" in predictions else "predicted"
+    errors = (predictions[estimate] - predictions["age"]).abs().to_numpy(float)
+    table = evaluate(predictions[_few(predictions, estimate)], kind="regression", resamples=1000)
+    table.loc["within_80", ["value", "low", "high"]] = quantile_interval(errors, 0.8)
+    rows = []
+    for metric in (name for name in _YEARS if name in table.index):
+        value, low, high = table.loc[metric, ["value", "low", "high"]]
+        told = _reported(row["dataset"], metric, ("per-year-101", "age"))
+        entry = _entry(row["dataset"], _YEARS[metric][0], metric, guess.get(metric), told)
+        rows.append(entry | _ours(value, low, high, row, records, of=len(predictions)))
+    return rows
+
+
+def _few(predictions: pd.DataFrame, estimate: str) -> list[str]:
+    wanted = ("file", "age", estimate, "female", "p_female")
+    return [name for name in wanted if name in predictions]
+
+
+def _class_row(
+    summary: pd.DataFrame,
+    dataset: str,
+    labels: str,
+    years: tuple[pd.Series, list[Record]] | None,
+) -> list[dict[str, Any]]:
+    rows = summary[(summary["dataset"] == dataset) & (summary["labels"] == labels)]
+    rows = rows[rows["protocol"] == honest_protocol(dataset)]
+    if rows.empty:
+        return []
+    best = rows.sort_values("accuracy", ascending=False, kind="stable").iloc[0]
+    records = records_of(best)
+    mine = _ours(best["accuracy"], best["low"], best["high"], best, records, of=int(best["n"]))
+    if years and "p100" in years[1][0].predictions:
+        read = read_off(pooled([record.predictions for record in years[1]]), labels)
+        metric = evaluate(read, kind="classification", metrics=["accuracy"]).loc["accuracy"]
+        if metric["value"] > mine["value"]:
+            mine = _ours(*metric[["value", "low", "high"]], *years, of=len(read))
+            mine["network"] += ", read off its years"
+    guess = _guess(dataset, records, labels=labels).get("accuracy")
+    question = f"the right one of {get_scheme(labels).n_classes} classes ({labels})"
+    told = _reported(dataset, "accuracy", (labels,))
+    return [_entry(dataset, question, "accuracy", guess, told) | mine]
+
+
+def _entry(dataset: str, question: str, metric: str, guess: float | None, told: tuple) -> dict:
+    facts = {"dataset": dataset, "question": question, "metric": metric, "guess": guess}
+    return facts | {"reported": told[0], "reported_n": told[1]}
+
+
+def _ours(
+    value: float, low: float, high: float, row: pd.Series, records: list[Record], *, of: int
+) -> dict[str, Any]:
+    folds = None if records[0].experiment["fold"] is None else len(records)
+    network = f"{row['chapter'][:2]}: {row['number']} {row['name']}"
+    ours = {"value": value, "low": low, "high": high, "n": of, "folds": folds}
+    return ours | {"network": network, "reduced": row["reduced"]}
+
+
+def _reported(dataset: str, metric: str, labels: tuple[str, ...]) -> tuple:
+    """Return the best number that a project reported, and on how many test images."""
+    told = comparison.reported()
+    told = told[(told["dataset"] == dataset) & (told["metric"] == metric)]
+    told = told[told["labels"].isin(labels)]
+    value = told["value"].fillna(told["validation"])
+    if value.dropna().empty:
+        return None, None
+    best = told.loc[value.idxmin() if metric == "mae" else value.idxmax()]
+    if pd.isna(best["value"]):
+        return float(best["validation"]), None
+    return float(best["value"]), float(best["n"])
+
+
+def _guess(dataset: str, records: list[Record], *, labels: str | None) -> dict[str, float]:
+    """Return what is reached without looking at an image, from the training parts' labels."""
+    try:
+        catalog = manifests.load_manifest(dataset)
+        parts = [
+            split(catalog, record.experiment["protocol"], fold=record.experiment["fold"])
+            for record in records
+        ]
+    except (DataError, OSError):
+        return {}
+    scheme = get_scheme(labels) if labels else None
+    errors, gender, hits = [], [], []
+    for part in parts:
+        training, test = (_aged(catalog, part, name) for name in ("training", "test"))
+        if scheme:
+            known, true = (scheme.encode(rows["age"]) for rows in (training, test))
+            common = np.bincount(known[known >= 0]).argmax()
+            hits.append(true[true >= 0] == common)
+            continue
+        errors.append((test["age"] - training["age"].median()).abs().to_numpy(float))
+        gender.append((test["gender"] == training["gender"].mode()[0]).to_numpy())
+    if scheme:
+        return {"accuracy": float(np.concatenate(hits).mean())}
+    error = np.concatenate(errors)
+    quantiles = {"median_error": np.median(error), "within_80": np.quantile(error, 0.8)}
+    shares = {"cs5": (error <= 5).mean(), "gender_accuracy": np.concatenate(gender).mean()}
+    return {"mae": float(error.mean())} | {k: float(v) for k, v in (quantiles | shares).items()}
+
+
+def _aged(catalog: pd.DataFrame, part: Any, name: str) -> pd.DataFrame:
+    rows = catalog.iloc[getattr(part, name)]
+    return rows[rows["age"].notna()]
+
+
+def quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, float]:
+    """Return a quantile and its 95 % interval from the order statistics.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Any numbers.
+    share : float
+        Which quantile, between 0 and 1.
+
+    Returns
+    -------
+    value, low, high : float
+        The ends are the values at the ranks n * share +- 1.96 sqrt(n * share * (1 - share)):
+        no shape of the distribution is assumed.
+    """
+    ordered = np.sort(np.asarray(values, float))
+    n = len(ordered)
+    half = 1.96 * np.sqrt(n * share * (1 - share))
+    ranks = np.clip([np.floor(n * share - half) - 1, np.ceil(n * share + half)], 0, n - 1)
+    low, high = ordered[ranks.astype(int)]
+    return float(np.quantile(ordered, share)), float(low), float(high)
+
+
+def answers_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `answers` as text, for a page.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `answers`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``asked``: ``a guess``, ``reported``, ``ours, 95 % interval``, ``images``
+        (and how many folds there are so far) and ``network``.
+    """
+    rows = []
+    for row in table.to_dict("records"):
+        digits = _YEARS.get(row["metric"], ("", 3))[1]
+        number = f".{digits}f"
+        told = "" if pd.isna(row["reported"]) else f"{row['reported']:{number}}"
+        if told:
+            n = row["reported_n"]
+            told += " (validation)" if pd.isna(n) else f" (n = {n:,.0f})"
+        folds = "" if pd.isna(row["folds"]) else f", {row['folds']} of 5 folds"
+        less = f"; {row['reduced']}" if row["reduced"] else ""
+        rows.append(
+            {
+                "asked": row["question"],
+                "a guess": "" if pd.isna(row["guess"]) else f"{row['guess']:{number}}",
+                "reported": told,
+                "ours, 95 % interval": (
+                    f"{row['value']:{number}} [{row['low']:{number}}, {row['high']:{number}}]"
+                ),
+                "images": f"{row['n']:,}{folds}",
+                "network": row["network"] + less,
+            }
+        )
+    columns = ["asked", "a guess", "reported", "ours, 95 % interval", "images", "network"]
+    return pd.DataFrame(rows, columns=columns).set_index("asked")
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """Return the first rows of `answers` as sentences; they renew themselves with the records.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `answers`, of one data set.
+    """
+    rows = table.set_index("metric").drop(index="accuracy", errors="ignore")
+    if "mae" not in rows.index:
+        return "No network has estimated years under this data set's honest protocol yet."
+    mae, gender = rows.loc["mae"], rows.reindex(["gender_accuracy"]).iloc[0]
+    less = f" (smaller than full size: {mae['reduced']})" if mae["reduced"] else ""
+    folds = "" if pd.isna(mae["folds"]) else f", {mae['folds']} of 5 folds"
+    words = (
+        f"The best network here, {mae['network']}{less}, is **{mae['value']:.2f} years** off on "
+        f"average [{mae['low']:.2f}, {mae['high']:.2f}] (n = {mae['n']:,}{folds})"
+    )
+    if pd.notna(mae["guess"]):
+        words += f"; saying the same age of everyone, {mae['guess']:.2f}"
+    half, eight = (rows.loc[name, "value"] for name in ("median_error", "within_80"))
+    words += f". Half of its errors are below {half:.1f} years, eight of ten below {eight:.1f}."
+    if pd.notna(gender["value"]):
+        ends = f"[{100 * gender['low']:.1f}, {100 * gender['high']:.1f}]"
+        words += f" It gets the annotated gender right in {100 * gender['value']:.1f} % {ends}."
+    return words

@@ -1,0 +1,97 @@
+"""The figures of the paper, drawn from records as vector graphics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from agelib import (
+    comparison,
+    effects,
+    headline,
+    plots,
+    plots_analysis,
+    reference,
+    results,
+    uncertainty,
+)
+from agelib.evaluation import pooled
+from agelib.files import atomic_path
+from agelib.lab import Lab
+from agelib.paper_numbers import DATASET
+
+# Inches: drawn at the width of a column, so that letters keep their size.
+_COLUMN = (3.5, 2.6)
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draw every figure of the paper into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when missing.
+
+    Returns
+    -------
+    list of Path
+        SVG files, the same bytes for the same records.
+    """
+    plots.use_style()
+    lab = Lab(DATASET, retrain=False, epochs=None, jobs=None)
+    summary = results.summarise()
+    summary = summary[summary["dataset"] == DATASET].reset_index(drop=True)
+    answers = headline.answers(summary, DATASET)
+    best = headline.in_years(summary, DATASET)
+    guess = answers.set_index("metric")["guess"]["mae"]
+    plots.years_off(best.head(10), guess=guess, anchors=headline.anchors(DATASET))
+    written = [_save(folder, "years-off")]
+    plots.what_matters(effects.single_differences(DATASET))
+    written.append(_save(folder, "what-matters"))
+    predictions = pooled([r.predictions for r in headline.records_of(best.iloc[0])])
+    plots.truth_given_estimate(predictions).legend(loc="upper left", ncols=3)
+    written.append(_save(folder, "truth-given-estimate", _COLUMN))
+    table = comparison.reported_and_ours(summary, comparison.reported())
+    decades = table[table["labels"] == "decades-7"]
+    ax = plots.reported_versus_ours(decades, "Accuracy (7 decades)")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.12), ncols=3)
+    written.append(_save(folder, "reported", _COLUMN))
+    _label_noise(lab.catalog)
+    written.append(_save(folder, "label-noise"))
+    subject = reference.subject(lab)
+    years, true = uncertainty.distributions(subject), subject["true"].to_numpy()
+    parts = (uncertainty.pit_histogram(years, true), uncertainty.central_coverage(years, true))
+    plots_analysis.calibration(*parts, title=f"n = {len(subject):,} test images")
+    return [*written, _save(folder, "calibration")]
+
+
+def _label_noise(catalog: pd.DataFrame) -> None:
+    """Draw the ages of the kept images, and how far labels of one photograph lie apart."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    ages = catalog.loc[catalog["keep"] & catalog["age"].notna(), "age"].astype(int)
+    left.bar(*zip(*sorted(ages.value_counts().items()), strict=True), width=1)
+    left.set(xlabel="Age (years)", ylabel="Images")
+    left.set_title(f"Labels of the kept images\nn = {len(ages):,}")
+    sizes = catalog.groupby("cluster")["file"].transform("size")
+    copies = catalog[(sizes > 1) & catalog["usable"] & catalog["age"].notna()]
+    grouped = copies.assign(age=copies["age"].astype(float)).groupby("cluster")["age"]
+    gap = grouped.max() - grouped.min()
+    by_age = gap.groupby(pd.cut(grouped.mean(), [0, 10, 20, 40, 60, 120]), observed=False)
+    names = [f"{i.left + 1:.0f}-{i.right:.0f}" for i in by_age.mean().index]
+    half = 1.96 * by_age.std() / by_age.size() ** 0.5
+    right.bar(names, by_age.mean(), yerr=half, capsize=2)
+    right.set(xlabel="Mean age of the copies (years)", ylabel="Mean gap (years)")
+    right.set_title(f"Labels of one photograph, 95 % intervals\nn = {len(gap):,} photographs")
+
+
+def _save(folder: Path, name: str, size: tuple[float, float] | None = None) -> Path:
+    """Write the current figure; without a date and with fixed ids it is the same every time."""
+    if size is not None:
+        plt.gcf().set_size_inches(*size)
+    path = folder / f"{name}.svg"
+    with plt.rc_context({"svg.hashsalt": name}), atomic_path(path) as temporary:
+        plt.gcf().savefig(temporary, bbox_inches="tight", metadata={"Date": None})
+    plt.close()
+    return path

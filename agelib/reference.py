@@ -1,0 +1,97 @@
+"""The experiment that chapters 16 to 20 examine, stated in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from agelib.evaluation import pooled
+from agelib.experiment import Experiment, Recipe
+from agelib.records import Record
+
+if TYPE_CHECKING:
+    from agelib.lab import Lab
+
+AGE_GROUPS = ("0-12", "13-19", "20-39", "40-59", "60+")
+_STARTS = (0, 13, 20, 40, 60)
+
+_REFERENCE = Experiment(
+    number="4.0",
+    name="Small residual network, distribution over years",
+    chapter="10-al-resnet",
+    architecture="residual",
+    labels="per-year-101",
+    head="distribution",
+    gender=1.0,
+    dataset="utkface",
+    protocol="utkface-5fold",
+    fold=0,
+    image_size=64,
+    preprocessing="minus-one-to-one",
+    recipe=Recipe(
+        epochs=30,
+        batch_size=64,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        optimizer_options={"weight_decay": 0.05},
+        schedule="cosine",
+        ema=0.998,
+        augmentation=("flip", "shift", "zoom", "brightness", "erase"),
+        precision="mixed_bfloat16",
+    ),
+)
+
+
+def reference(lab: Lab) -> Experiment:
+    """Return the experiment that the analyses examine, on the first fold of the lab's data set."""
+    return dataclasses.replace(_REFERENCE, dataset=lab.dataset, protocol=lab.five_fold)
+
+
+def reference_records(lab: Lab) -> list[Record]:
+    """Return the records of all folds that have one; the first fold is trained where none has.
+
+    What an analysis says follows from them alone, so it grows by itself when folds are added.
+    """
+    folds = reference(lab).over_folds(lab.five_fold)
+    there = [experiment for experiment in folds if lab.has_record(experiment)]
+    return lab.records(there or folds[:1])
+
+
+def subject(lab: Lab) -> pd.DataFrame:
+    """Return the reference's test predictions beside what the catalog says of each image.
+
+    Parameters
+    ----------
+    lab : Lab
+        An open data set.
+
+    Returns
+    -------
+    DataFrame
+        One row per test image, sorted by ``file``: the columns of the predictions (``age``,
+        ``true`` in 0..100, ``expected_age``, ``p0`` to ``p100``, ``female``, ``p_female``);
+        ``gender``, ``race`` (as annotated), ``cluster`` and ``fold`` of the catalog;
+        ``age_group`` (true age, ordered), ``error`` (expected minus true age, years) and
+        ``gender_right``.
+    """
+    table = pooled(record.predictions for record in reference_records(lab))
+    facts = lab.catalog[["file", "gender", "race", "cluster", "fold"]]
+    table = table.merge(facts, on="file", how="left", validate="one_to_one")
+    derived = {
+        "age_group": age_group(table["age"]),
+        "error": table["expected_age"] - table["age"],
+        "gender_right": (table["p_female"] > 0.5) == (table["female"] == 1),
+    }
+    return pd.concat([table, pd.DataFrame(derived)], axis=1)
+
+
+def age_group(ages: pd.Series) -> pd.Series:
+    """Return the group in ``AGE_GROUPS`` of ages in years, as an ordered categorical.
+
+    Children, teenagers, and adults by twenty years: each group is large enough in UTKFace to be
+    split by gender and race.
+    """
+    edges = [*_STARTS, float("inf")]
+    return pd.cut(ages.astype("float64"), edges, right=False, labels=list(AGE_GROUPS))

@@ -1,0 +1,143 @@
+"""The paper says what the records say, and types no number that they have."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agelib import paper, paper_numbers
+from agelib.paths import root
+
+TEXT = (root() / "paper" / "paper.typ").read_text(encoding="utf-8")
+PDF = root() / "paper" / paper.PDF
+# Names and words that hold a digit, and levels that are chosen, not measured.
+NAMES = (
+    *("LeNet-5", "ResNet-50", "EfficientNet-Lite0"),
+    *("P1", "P2", "P3", "P4", "P5"),
+    *("95 %", "80 %", "90 %"),
+)
+
+
+def prose(text):
+    """Return the text without what Typst computes or resolves: calls, labels, citations."""
+    text = re.sub(r"^//.*$|^#import.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r'#v\("[^"]*"\)', "", text)
+    text = re.sub(r'#(from-records|drawn)\("[^"]*"', "", text)
+    text = re.sub(r"\b(widths|words|width|wide): (\([^)]*\)|\d+%|true|false)", "", text)
+    return re.sub(r"@[\w-]+|<[\w-]+>", "", text)
+
+
+def test_no_number_of_the_text_is_typed_by_hand():
+    text = prose(TEXT)
+    for name in NAMES:
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", text)
+    found = re.findall(r".{0,30}\d.{0,30}", text)
+    assert not found
+
+
+def test_a_typed_number_would_be_found():
+    assert re.search(r"\d", prose('reaches #v("best.mae"), or 4.92 years'))
+    assert not re.search(r"\d", prose('reaches #v("best.90") @lecun1998 at @table-2 <a-1>'))
+
+
+def test_every_number_table_and_figure_that_the_text_names_is_there_and_used():
+    numbers = paper.read_numbers()
+    assert set(re.findall(r'#v\("([^"]+)"\)', TEXT)) <= set(numbers["values"])
+    assert set(re.findall(r'#from-records\("([^"]+)"', TEXT)) == set(numbers["tables"])
+    drawn = set(re.findall(r'#drawn\("([^"]+)"', TEXT))
+    code = (root() / "agelib" / "paper_figures.py").read_text(encoding="utf-8")
+    assert drawn == set(re.findall(r'_save\(folder, "([^"]+)"', code))
+
+
+def test_every_figure_and_table_is_referred_to_and_every_reference_resolves():
+    labels = re.findall(r"<([\w-]+)>", TEXT)
+    assert len(labels) == len(set(labels)) == len(re.findall(r"#(?:from-records|drawn)\(", TEXT))
+    assert all(f"@{label}" in TEXT for label in labels)
+
+
+def test_no_cell_is_missing_and_every_row_is_whole():
+    numbers = paper.read_numbers()
+    for table in numbers["tables"].values():
+        assert table["rows"]
+        for row in table["rows"]:
+            assert len(row) == len(table["columns"])
+            assert not any("nan" in cell.lower() or "<NA>" in cell for cell in row)
+    assert not any("nan" in text.split() for text in numbers["values"].values())
+
+
+def test_the_numbers_are_not_older_than_the_records():
+    numbers = paper.read_numbers()
+    assert numbers["records"] == paper.records_fingerprint(), "run `make paper`"
+
+
+def test_the_numbers_are_what_the_records_give():
+    kept = paper.read_numbers()
+    assert {key: kept[key] for key in ("values", "tables")} == paper_numbers.compute()
+
+
+def test_the_pdf_is_not_older_than_text_and_records():
+    content = PDF.read_bytes()
+    assert content.startswith(b"%PDF") and len(content) < 1_000_000
+    for stamp in (
+        f"records {paper.records_fingerprint()}",
+        f"sources {paper.sources_fingerprint()}",
+    ):
+        assert stamp.encode() in content, f"{stamp} is not in the PDF: run `make paper`"
+
+
+def test_the_fingerprint_sees_records_and_not_those_of_the_sample(tmp_path):
+    empty = paper.records_fingerprint(tmp_path)
+    for dataset in ("sample", "utkface"):
+        place = tmp_path / dataset / "03-lenet" / "1.0" / "record.json"
+        place.parent.mkdir(parents=True)
+        place.write_text("{}", encoding="utf-8")
+        changed = paper.records_fingerprint(tmp_path) != empty
+        assert changed == (dataset == "utkface")
+
+
+def test_the_paper_builds_without_network_and_refuses_an_unknown_number(tmp_path, monkeypatch):
+    typst = pytest.importorskip("typst")
+    source = '#import "style.typ": *\n#v("best.mae") #v("no.such.number")'
+    for name in ("style.typ", "numbers.json"):
+        (tmp_path / name).write_bytes((root() / "paper" / name).read_bytes())
+    path = tmp_path / "a.typ"
+    path.write_text(source, encoding="utf-8")
+    with pytest.raises(typst.TypstError, match="no.such.number"):
+        typst.compile(str(path), root=str(tmp_path))
+    path.write_text(source.split(' #v("no')[0], encoding="utf-8")
+    assert typst.compile(str(path), root=str(tmp_path)).startswith(b"%PDF")
+
+
+def test_a_minus_is_a_minus_sign():
+    row = pd.Series({"value": -0.5, "low": -1.0, "high": 0.25})
+    assert paper_numbers._with_ends(row) == "−0.50 [−1.00, 0.25]"
+
+
+def test_typical_and_clear_changes_by_hand():
+    rows = [("head", "years", 1.0, 0.5, 1.5), ("head", "years", -3.0, -9.0, 3.0)]
+    pairs = pd.DataFrame(rows, columns=["factor", "unit", "difference", "low", "high"])
+    table = paper_numbers._effects_table(pairs)
+    assert table["rows"] == [["head", "years", "2.0", "3.0", "2", "1"]]
+
+
+def test_the_paper_has_the_parts_of_a_paper():
+    titles = re.findall(r"^= (.+)$", TEXT, re.MULTILINE)
+    assert titles[0] == "Introduction" and TEXT.rstrip().endswith(")")
+    wanted = ("Related work", "Data and its faults", "Protocols", "Models and training", "Results")
+    assert [t for t in titles if t in wanted] == list(wanted)
+    assert {"Uncertainty", "Fairness", "Limits", "Ethics"} <= set(titles)
+    assert 2000 < len(re.sub(r"[^\w ]", " ", prose(TEXT)).split()) < 6000
+
+
+def test_figures_are_the_same_bytes_for_the_same_records(tmp_path):
+    import matplotlib.pyplot as plt
+
+    from agelib import paper_figures
+
+    written = []
+    for name in ("a", "b"):
+        plt.subplots()[1].plot(np.arange(5))
+        written.append(paper_figures._save(Path(tmp_path) / name, "line", (3, 2)).read_bytes())
+    assert written[0] == written[1] and b"<svg" in written[0]

@@ -1,0 +1,165 @@
+"""Peers: descriptions, preparation and outputs by hand; every format against Keras."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from agelib import peer_table, peers
+from agelib.files import DataError
+from agelib.peer_runners import load_runner
+from agelib.peers import Peer
+
+PIXELS = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+
+
+def peer(**changes):
+    return Peer(**({"name": "theirs", "file": "theirs.onnx", "size": 4} | changes))
+
+
+def test_pixels_are_scaled_in_the_peers_own_order_of_channels():
+    plain = peers.prepared(peer(), PIXELS)
+    assert plain.dtype == np.float32
+    assert (plain == PIXELS).all()
+    scaled = peers.prepared(peer(color="bgr", mean=[0, 1, 2], std=[1, 2, 4]), PIXELS)
+    assert scaled[0, 0, 0].tolist() == [2, 0, -0.5]  # blue 2, (green 1 - 1) / 2, (red 0 - 2) / 4
+    assert peers.prepared(peer(dtype="uint8", mean=9), PIXELS).dtype == np.uint8
+    turned = peers.prepared(peer(layout="nchw"), PIXELS)
+    assert turned.shape == (2, 3, 4, 4)
+    assert turned[0, :, 0, 0].tolist() == [0, 1, 2]
+    assert turned.flags["C_CONTIGUOUS"]
+
+
+def test_outputs_are_read_as_described():
+    years = {"age": np.array([[0.31], [0.5]]), 1: np.array([[0.2, 0.8], [0.9, 0.1]])}
+    age, female = peers.read_outputs(peer(age_factor=100, gender=1, female=1), years)
+    assert age.tolist() == [31, 50]
+    assert female.tolist() == [True, False]
+    distribution = {"age": np.array([[0, 0.5, 0.5, 0], [0, 0, 0, 2.0]])}
+    age, female = peers.read_outputs(peer(age_as="distribution"), distribution)
+    assert age.tolist() == [1.5, 3]
+    assert female is None
+    male = years | {"gender": np.array([0.9, 0.2])}
+    _, female = peers.read_outputs(peer(gender="gender", female=1), male)
+    assert female.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"age": "years"}, "no output 'years'; it has 'age', 1"),
+        ({"age": 1}, "has 2 columns; is age_as 'distribution'"),
+        ({"gender": 1, "female": 5}, "female is column 5"),
+    ],
+)
+def test_outputs_that_are_not_as_described_are_named(changes, message):
+    outputs = {"age": np.array([31.0]), 1: np.array([[0.2, 0.8]])}
+    with pytest.raises(DataError, match=message):
+        peers.read_outputs(peer(**changes), outputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"color": "cmyk"}, "'theirs': color is 'cmyk'; choose one of rgb, bgr, grey"),
+        ({"file": "theirs.pt"}, "theirs.pt is none of .onnx, .tflite, .keras"),
+        ({"size": 0}, "size is 0"),
+    ],
+)
+def test_impossible_descriptions_are_refused(changes, message):
+    with pytest.raises(DataError, match=message):
+        peer(**changes)
+
+
+def test_descriptions_are_found_beside_their_files(tmp_path):
+    assert peers.find_peers(tmp_path / "peers") == []
+    (tmp_path / "b.json").write_text(json.dumps({"name": "B", "file": "b.onnx", "size": 64}))
+    with pytest.raises(DataError, match=r"b\.json: its model file b\.onnx is not beside it"):
+        peers.find_peers(tmp_path)
+    (tmp_path / "b.onnx").write_bytes(b"")
+    (found,) = peers.find_peers(tmp_path)
+    assert found == Peer(name="B", file=str(tmp_path / "b.onnx"), size=64)
+    for text, message in (
+        ('{"name": "B", "file": "b.onnx", "size": 64}', "two peers are called 'B'"),
+        ('{"name": "C", "file": "b.onnx", "width": 64}', r"c\.json: no description.*width"),
+        ('{"name": "C", "file": "b.pt", "size": 64}', r"c\.json: peer 'C': b\.pt is none of"),
+        ("{", r"c\.json: no description"),
+    ):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(DataError, match=message):
+            peers.find_peers(tmp_path)
+
+
+def test_another_set_or_description_has_another_key():
+    experiments = {}
+    one, other = peer(), peer(mean=1.0)
+    assert peer_table.key(experiments, [one]) != peer_table.key(experiments, [other])
+    # Where the file lies does not matter.
+    moved = dataclasses.replace(one, file="elsewhere/theirs.onnx")
+    assert peer_table.key(experiments, [one]) == peer_table.key(experiments, [moved])
+
+
+def test_damaged_files_are_named(tmp_path):
+    for suffix in (".onnx", ".tflite", ".keras"):
+        path = tmp_path / f"broken{suffix}"
+        path.write_bytes(b"nothing")
+        with pytest.raises(DataError, match=rf"broken\{suffix}"):
+            load_runner(path)
+
+
+@pytest.fixture(scope="module")
+def network():
+    from agelib.backend import keras, seed
+
+    seed(0)
+    inputs = keras.Input((8, 8, 3))
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    age = keras.layers.Dense(101, "softmax", name="age")(features)
+    gender = keras.layers.Dense(1, "sigmoid", name="gender")(features)
+    return keras.Model(inputs, {"age": age, "gender": gender})
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".keras"])
+def test_every_format_answers_as_keras_does(network, tmp_path, suffix):
+    from agelib.backend import name
+    from agelib.export import export
+
+    if name() != "tensorflow" and suffix != ".keras":
+        pytest.skip("only TensorFlow writes this format")
+    path = tmp_path / f"network{suffix}"
+    export(network, path, suffix[1:])
+    described = peer(file=str(path), size=8, dtype="uint8", age_as="distribution", gender="gender")
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
+    wanted = network.predict_on_batch(images.astype("float32"))
+    run, parameters = load_runner(path)
+    for batch in (images, images[:1]):
+        age, female = peers.read_outputs(described, run(peers.prepared(described, batch)))
+        n = len(batch)
+        expected = np.asarray(wanted["age"], float)[:n] @ np.arange(101)
+        assert age == pytest.approx(expected, abs=1e-3)
+        assert (female == (np.asarray(wanted["gender"])[:n, 0] > 0.5)).all()
+    if parameters is not None:
+        # An exporter may fold constants and store equal ones once.
+        assert parameters == pytest.approx(network.count_params(), rel=0.01)
+
+
+def test_table_by_hand():
+    found = {
+        "name": np.array(["worse", "better"]),
+        "ages": np.array([20.0, 40.0]),
+        "females": np.array([True, False]),
+        "0 age": np.array([24.0, 40.0]),
+        "0 female": np.array([True, True]),
+        "1 age": np.array([21.0, 40.0]),
+        "megabytes": np.array([2.0, 1.0]),
+        "parameters": np.array([100.0, np.nan]),
+        "milliseconds": np.array([[3.0, 64.0], [1.0, 32.0]]),
+    }
+    table = peer_table.table(found)
+    assert table.index.tolist() == ["better", "worse"]
+    assert table["mae"].tolist() == [0.5, 2]
+    assert table.loc["worse", "gender accuracy"] == 0.5
+    assert np.isnan(table.loc["better", "gender accuracy"])
+    assert table["ms an image, 64 at a time"].tolist() == [0.5, 1]
+    assert table["n"].tolist() == [2, 2]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 
 from agelib import (
     comparison,
@@ -51,13 +52,14 @@ def draw(folder: Path) -> list[Path]:
     plots.what_matters(effects.single_differences(DATASET))
     written.append(_save(folder, "what-matters"))
     predictions = pooled([r.predictions for r in headline.records_of(best.iloc[0])])
-    plots.truth_given_estimate(predictions).legend(loc="upper left", ncols=3)
+    _legend_below(plots.truth_given_estimate(predictions))
     written.append(_save(folder, "truth-given-estimate", _COLUMN))
     table = comparison.reported_and_ours(summary, comparison.reported())
     decades = table[table["labels"] == "decades-7"]
     ax = plots.reported_versus_ours(decades, "Accuracy (7 decades)")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.12), ncols=3)
-    written.append(_save(folder, "reported", _COLUMN))
+    ax.set_ylabel("")
+    _legend_below(ax)
+    written.append(_save(folder, "reported", (4.2, 3.1)))
     _label_noise(lab.catalog)
     written.append(_save(folder, "label-noise"))
     subject = reference.subject(lab)
@@ -65,6 +67,10 @@ def draw(folder: Path) -> list[Path]:
     parts = (uncertainty.pit_histogram(years, true), uncertainty.central_coverage(years, true))
     plots_analysis.calibration(*parts, title=f"n = {len(subject):,} test images")
     return [*written, _save(folder, "calibration")]
+
+
+def _legend_below(ax: Axes) -> None:
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
 
 def _label_noise(catalog: pd.DataFrame) -> None:

@@ -51,6 +51,7 @@ def compute() -> dict[str, dict[str, Any]]:
         "effects": _effects_table(pairs),
         "groups": _groups_table(subject),
         "gaps": _gaps_table(subject),
+        **_elsewhere(everything),
     }
     return {"values": values | _effects(pairs), "tables": tables}
 
@@ -143,10 +144,16 @@ def _projects(summary: pd.DataFrame) -> dict[str, str]:
     )
     small = both[both["replicated_n"] < 1000]
     half = (small["replicated_high"] - small["replicated_low"]).mean() / 2
+    folds = table[
+        (table["labels"] == "decades-7") & table[["replicated", "honest"]].notna().all(axis=1)
+    ]
+    higher = folds["honest_low"] > folds["replicated"]
     chance = summary[(summary["labels"] == "decades-7") & (summary["states"] > 1)]
     return {
         "projects.compared": _count(len(both)),
         "projects.inside": _count(inside.sum()),
+        "projects.both": _count(len(folds)),
+        "projects.higher": _count(higher.sum()),
         "projects.half_width": f"{100 * half:.1f}",
         "projects.state_sd": f"{100 * chance['accuracy_sd'].max():.1f}",
         "projects.states": _count(chance["states"].max()),
@@ -182,10 +189,11 @@ def _best(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, str]:
         "best.eighty": f"{rows.loc['within_80', 'value']:.1f}",
         "best.cs5": _percent(rows.loc["cs5", "value"]),
         "best.gender": _percent(rows.loc["gender_accuracy", "value"]),
-        "best.reduced": f", trained at less than full size ({mae['reduced']})"
-        if mae["reduced"]
-        else "",
+        "best.reduced": _less(mae["reduced"]),
     }
+    classes = answers[(answers["metric"] == "accuracy") & answers["reported"].notna()]
+    values["classes.told"] = _count(len(classes))
+    values["classes.above"] = _count((classes["low"] > classes["reported"]).sum())
     for start, row in headline.anchors(DATASET).set_index("start").iterrows():
         name = start.partition(" ")[0].lower()
         values[f"anchor.{name}"] = f"{row['value']:.2f} (sd {row['sd']:.2f})"
@@ -203,6 +211,11 @@ def _best(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, str]:
         values["small.parameters"] = f"{row['parameters'] / 1e6:.1f} million"
         values["small.size"] = _count(row["image_size"])
     return values
+
+
+def _less(reduced: str) -> str:
+    reduced = reduced.replace("image_size", "pixels a side")
+    return f", trained at less than full size ({reduced})" if reduced else ""
 
 
 def _years_table(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, list]:
@@ -231,6 +244,17 @@ def _answers_table(answers: pd.DataFrame) -> dict[str, list]:
     text["asked"] = text["asked"].str.extract(r"of (\d+ classes \([\w-]+\))")[0]
     columns = ["asked", "a guess", "reported", "ours, 95 % interval"]
     return _table(columns, text[columns].values.tolist())
+
+
+def _elsewhere(everything: pd.DataFrame) -> dict[str, dict[str, list]]:
+    """Return the table of the other data sets, or nothing while none has records."""
+    rows = []
+    for dataset in sorted(set(everything["dataset"]) - {DATASET, "sample"}):
+        text = headline.answers_text(headline.answers(everything, dataset)).reset_index()
+        columns = ["asked", "a guess", "reported", "ours, 95 % interval", "images"]
+        rows += [[dataset, *row] for row in text[columns].values.tolist()]
+    names = ["data set", "asked", "a guess", "reported", "ours, 95 % interval", "images"]
+    return {"elsewhere": _table(names, rows)} if rows else {}
 
 
 def _effects_table(pairs: pd.DataFrame) -> dict[str, list]:
@@ -272,6 +296,9 @@ def _uncertainty(subject: pd.DataFrame) -> dict[str, str]:
         "abstain.half": f"{answered['50% answered']:.2f}",
         "abstain.gain": _with_ends(gain),
     }
+    wide, narrow = coverage["low"] > coverage.index, coverage["high"] < coverage.index
+    words = "too wide" if wide.all() else "too narrow" if narrow.all() else "nearly calibrated"
+    values["central.words"] = words
     for level in coverage.index:
         row = coverage.loc[level].rename({"coverage": "value"})
         values[f"central.{100 * level:.0f}"] = _with_ends(100 * row, 1)

@@ -59,6 +59,6 @@ def average_by_class(
         The mean image by name of the class, in the scheme's order.
     """
     kept = np.flatnonzero(catalog["keep"])
-    classes = scheme.encode(catalog["age"].iloc[kept])
+    classes = scheme.of_catalog(catalog.iloc[kept])
     groups = {name: kept[classes == k] for k, name in enumerate(scheme.names)}
     return average_faces(store, {n: rows for n, rows in groups.items() if len(rows) >= AT_LEAST})

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from agelib.files import DataError
+from agelib.groups import age_span
 from agelib.images import IMAGE_SUFFIXES
-from agelib.manifests import PART_COLUMNS, SCHEMA
+from agelib.manifests import OPTIONAL, PART_COLUMNS, SCHEMA, dtypes
 from agelib.reading import Held, Progress, read_files
 
 COLUMNS = tuple(SCHEMA)
@@ -117,7 +118,9 @@ def scan(
         POSIX paths relative to ``folder``, in the order of the rows (see `list_images`).
     parse : callable
         From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
-        (what is wrong with the name, or "").
+        (what is wrong with the name, or ""); from every path also to ``remarks`` (flags, or ""),
+        ``fold``, ``usable`` (False: left out, for a reason among the flags) and any of
+        ``agelib.manifests.OPTIONAL`` where a data set has them.
     jobs : int, optional
         Threads; as many as the process may use cores when not given.
     progress : callable, optional
@@ -152,18 +155,16 @@ def describe(
     Returns
     -------
     pandas.DataFrame
-        Catalog with the columns `COLUMNS`, no duplicates searched yet and no folds drawn: each
-        image is its own cluster, every usable image is kept.
+        Catalog with the columns `COLUMNS` and those of ``OPTIONAL`` that are given, no duplicates
+        searched yet and no folds drawn: each image is its own cluster, every usable image is
+        kept.
     """
     catalog = pd.DataFrame({"file": list(files)}, dtype="str")
-    labels: dict[str, list[Any]] = {name: [] for name in ("age", "gender", "race", "note")}
-    for file in files:
-        parsed = parse(file)
-        for name, values in labels.items():
-            values.append(parsed[name])
-    notes = labels.pop("note")
-    for name, values in labels.items():
-        catalog[name] = pd.array(values, dtype=SCHEMA[name])
+    labels = _labels(files, parse)
+    notes, remarks = (np.array(labels.pop(name), dtype=object) for name in ("note", "remarks"))
+    left_in = np.array(labels.pop("usable"), dtype=bool)
+    for name in list(labels):
+        catalog[name] = pd.array(labels.pop(name), dtype=(SCHEMA | OPTIONAL)[name])
     width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
     for name, pixels in (("width", width), ("height", height)):
         catalog[name] = pd.arrays.IntegerArray(pixels.astype(np.int64), width == 0)
@@ -171,13 +172,29 @@ def describe(
     catalog["size"] = facts["size"]
     catalog["md5"] = digests(facts["md5"])
     trouble = _words(facts["trouble"])
-    catalog["flags"] = _flags(trouble, np.array(notes, dtype=object), mode, width, height)
-    catalog["usable"] = (trouble == "") & catalog["age"].notna().to_numpy()
+    catalog["flags"] = _flags(trouble, notes, mode, width, height, remarks)
+    catalog["usable"] = (trouble == "") & age_span(catalog)[0].notna().to_numpy() & left_in
     catalog["keep"] = catalog["usable"]
-    catalog["exact"], catalog["fold"] = pd.NA, -1
+    catalog["exact"] = pd.NA
     catalog[list(PART_COLUMNS)] = ""
     catalog["cluster"] = np.arange(len(catalog))
-    return catalog[list(COLUMNS)].astype(SCHEMA)
+    columns = dtypes(catalog)
+    return catalog[list(columns)].astype(columns)
+
+
+def _labels(files: Sequence[str], parse: Callable[[str], dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the labels of all files by name, those that a data set has not as they are then."""
+    labels = {name: [] for name in ("age", "gender", "race", "note")}
+    given = parse(files[0]) if files else {}
+    labels |= {name: [] for name in OPTIONAL if name in given}
+    for name, value in (("remarks", ""), ("usable", True), ("fold", -1)):
+        labels[name] = [] if name in given else [value] * len(files)
+    asked = [name for name, values in labels.items() if not values]
+    for file in files:
+        parsed = parse(file)
+        for name in asked:
+            labels[name].append(parsed[name])
+    return labels
 
 
 def digests(md5: np.ndarray) -> pd.Series:
@@ -192,11 +209,16 @@ def _words(texts: np.ndarray) -> np.ndarray:
 
 
 def _flags(
-    trouble: np.ndarray, notes: np.ndarray, mode: np.ndarray, width: np.ndarray, height: np.ndarray
+    trouble: np.ndarray,
+    notes: np.ndarray,
+    mode: np.ndarray,
+    width: np.ndarray,
+    height: np.ndarray,
+    remarks: np.ndarray,
 ) -> np.ndarray:
     """Say what is wrong with each image."""
     flags = np.full(len(notes), "", dtype=object)
-    odd = (trouble != "") | (notes != "") | (mode != "RGB") | (width != height)
+    odd = (trouble != "") | (notes != "") | (mode != "RGB") | (width != height) | (remarks != "")
     for row in np.flatnonzero(odd):
         reasons = [f"corrupt: {trouble[row]}"] if trouble[row] else []
         if notes[row]:
@@ -205,7 +227,7 @@ def _flags(
             reasons.append(f"mode: {mode[row]}")
         if width[row] != height[row]:
             reasons.append(f"not-square: {width[row]}x{height[row]}")
-        flags[row] = "; ".join(reasons)
+        flags[row] = "; ".join([*reasons, *([remarks[row]] if remarks[row] else [])])
     return flags
 
 

@@ -13,6 +13,8 @@ from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from agelib.groups import age_span
+
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
 _LEAF = 512  # rows of a leaf of the tree, at the most
@@ -143,15 +145,18 @@ def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame
     flags = [[flag] if flag else [] for flag in catalog["flags"]]
     for rows in _shared(catalog["exact"]):
         _append(flags, rows, f"exact-duplicate: {len(rows)} files")
-    ages, genders = catalog["age"].to_numpy(object), catalog["gender"].to_numpy(object)
+    first, last = age_span(catalog)
+    ages = list(zip(first.fillna(-1), last.fillna(-1), strict=True))
+    genders = [(gender,) for gender in catalog["gender"].fillna("")]
     digests = catalog["md5"].to_numpy(object)
     for rows in _shared(catalog["cluster"]):
         if len(set(digests[rows])) > 1:
             _append(flags, rows, f"near-duplicate: {len(rows)} files")
         for word, labels in (("age-conflict", ages), ("gender-conflict", genders)):
-            found = sorted({label for label in labels[rows] if not pd.isna(label)})
+            found = sorted({labels[row] for row in rows} - {("",), (-1, -1)})
             if len(found) > 1:
-                _append(flags, rows, f"{word}: {' '.join(map(str, found))}")
+                said = ["-".join(map(str, dict.fromkeys(label))) for label in found]
+                _append(flags, rows, f"{word}: {' '.join(said)}")
     catalog["flags"] = ["; ".join(reasons) for reasons in flags]
     return catalog
 
@@ -166,20 +171,23 @@ def choose_kept(catalog: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     catalog : pandas.DataFrame
-        With `file`, `age`, `cluster` and `usable`.
+        With `file`, `age` (or a group of ages), `cluster` and `usable`.
 
     Returns
     -------
     pandas.Series
         (n,) bool; True as well for every usable image that has no duplicate.
     """
-    usable = catalog.loc[catalog["usable"], ["file", "age", "cluster"]]
-    ages = usable["age"].astype("int64")
+    usable = catalog[catalog["usable"]]
+    # First plus last year is twice the age, or twice the middle of a group of ages.
+    ages = sum(age_span(usable)).astype("int64")
     members = ages.groupby(usable["cluster"])
     # |n * age - sum| is the distance to the mean times n: whole numbers, so ties are real ties.
     distance = (ages * members.transform("size") - members.transform("sum")).abs()
     coin = usable["file"].map(lambda name: hashlib.md5(name.encode()).hexdigest())
-    order = usable.assign(distance=distance, coin=coin).sort_values(["distance", "coin"])
+    order = (
+        usable[["cluster"]].assign(distance=distance, coin=coin).sort_values(["distance", "coin"])
+    )
     kept = pd.Series(False, index=catalog.index)
     kept[order.drop_duplicates("cluster").index] = True
     return kept

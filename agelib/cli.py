@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
+from agelib.cli_fetch import add_fetch_command
+from agelib.cli_folder import add_label_options, label_folder
 from agelib.cli_pending import add_train_command, pending_table, whole_number
 from agelib.cli_search import add_search_command
 from agelib.files import DataError
@@ -94,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_train_command(commands)
     add_search_command(commands)
+    add_fetch_command(commands)
 
     prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
     prepare.set_defaults(command=_prepare)
@@ -111,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="draw a manifest of these images although one is committed",
     )
+    add_label_options(prepare)
     return parser
 
 
@@ -266,6 +270,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
     from agelib.prepare import prepare
 
+    label_folder(options)
     with tqdm(unit=" images", file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
@@ -283,6 +288,8 @@ def _prepare(options: argparse.Namespace) -> int:
         )
     for name, count in prepared.counts.items():
         print(f"{name}: {count:,}")
+    for note in prepared.notes:
+        print(f"note: {note}")
     print(f"image folder: {prepared.images}")
     print(f"manifest: {prepared.manifest}")
     print(f"store: {prepared.store}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from agelib import paths
+from agelib import datasets, paths
 from agelib.evaluation import paired_difference, pooled
 from agelib.records import Record
 
@@ -59,6 +59,7 @@ def reported_and_ours(
         per reported experiment that has a record; a full-size one goes before a reduced one.
         What there is not is missing.
     """
+    honest = {datasets.get(name).five_fold for name in datasets.names()}
     rows = []
     for entry in told[told["metric"] == metric].itertuples():
         same = summary[
@@ -76,7 +77,7 @@ def reported_and_ours(
         told_value = entry.validation if pd.isna(entry.value) else entry.value
         row["reported"], row["reported_n"] = (told_value, entry.n) if same_data else (None, None)
         row |= _ours(same[same["protocol"] == entry.protocol], "replicated", metric)
-        row |= _ours(same[same["protocol"].str.endswith("-5fold")], "honest", metric)
+        row |= _ours(same[same["protocol"].isin(honest)], "honest", metric)
         rows.append(row | {"parameters": same.iloc[0]["parameters"]})
     ends = ("", "_low", "_high")
     numbers = [f"{kind}{end}" for kind in ("replicated", "honest") for end in ends]

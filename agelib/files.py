@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_MAKE_ROOM = "make room and call it again"
+_MAY_NOT = "choose a folder that you may write to (AGELIB_DATASETS, AGELIB_RESULTS)"
+_IN_THE_WAY = "move away what lies there"
+_REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EFBIG: _MAKE_ROOM,
+    errno.EACCES: _MAY_NOT,
+    errno.EPERM: _MAY_NOT,
+    errno.EROFS: _MAY_NOT,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.ENAMETOOLONG: "choose a folder with a shorter path",
+}
 
 
 class DataError(ValueError):
@@ -19,6 +36,33 @@ class DataError(ValueError):
 
 class DivergedError(DataError):
     """A loss is no longer a number: trained again as it is, the network diverges again."""
+
+
+@contextlib.contextmanager
+def writing(place: Path | str) -> Iterator[None]:
+    """Say in a DataError what to do about a disk that is full, read-only or in trouble.
+
+    Parameters
+    ----------
+    place : Path or str
+        Named where the system does not name a file.
+
+    Raises
+    ------
+    DataError
+        For any trouble of the operating system inside the block.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+        if number is None:
+            # HDF5 gives it in words when it cannot even close the file.
+            number = int("0" + "".join(re.findall(r"errno = (\d+)", str(error))[:1]))
+        if not number:
+            raise
+        remedy = _REMEDIES.get(number, "see that the folder can be read and written")
+        raise DataError(f"{name or place}: {os.strerror(number)}; {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ def decode(data: bytes) -> Image.Image:
     Raises
     ------
     DataError
-        With a reason of a few words: empty, not an image, truncated, too large, undecodable.
+        With a reason of a few words: empty, not an image, truncated, too small or too large,
+        undecodable.
     """
     if not data:
         raise DataError("empty file")
@@ -47,6 +48,8 @@ def decode(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"too large, {image.width}x{image.height} pixels")
+        if min(image.size) < 2:
+            raise DataError(f"too small, {image.width}x{image.height} pixels")
         image.load()
     except DataError:
         raise

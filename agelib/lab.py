@@ -87,7 +87,7 @@ class Lab:
     @property
     def five_fold(self) -> str:
         """Name of the data set's five-fold protocol."""
-        return f"{self.dataset}-5fold"
+        return datasets.get(self.dataset).five_fold
 
     @property
     def images_folder(self) -> Path:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from agelib.groups import age_span
+
 OUT_OF_RANGE = ("drop", "clip", "last")
 
 
@@ -133,6 +135,40 @@ class LabelScheme:
         if self.kind == "regression":
             at = np.clip(years, lower[0], upper[-1])
         return np.where(inside & known, at, -1).astype(np.int64)
+
+    def of_catalog(self, catalog: pd.DataFrame) -> np.ndarray:
+        """Label each image of a catalog, by its age or by its group of ages.
+
+        A group has the class that holds more than half of its years, so that Adience's
+        "(38, 48)" is 38-43 of Adience's own classes and 38-59 of P3's. A group that is spread
+        over several classes has no label; ``out_of_range`` is for single ages. In a regression
+        scheme no group has a label: its age in years is not known.
+
+        Parameters
+        ----------
+        catalog : DataFrame
+            Rows of a catalog; see `agelib.groups.age_span`.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            As `encode` returns.
+
+        Raises
+        ------
+        ValueError
+            When an age is not a whole number.
+        """
+        labels = self.encode(catalog["age"])
+        first, last = (years.to_numpy(np.float64, na_value=-1) for years in age_span(catalog))
+        at = np.flatnonzero(first < last)
+        if self.kind == "regression" or len(at) == 0:
+            return labels
+        first, last = first[at, None], last[at, None]
+        shared = np.minimum(last, self.upper) - np.maximum(first, self.lower) + 1
+        held = 2 * shared > last - first + 1
+        labels[at] = np.where(held.any(axis=1), held.argmax(axis=1), -1)
+        return labels
 
 
 def _whole_years(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from agelib.files import DataError, atomic_path, sha256_text
+from agelib.groups import SPAN, age_span
 from agelib.paths import datasets_dir, manifests_dir
 
 # Every column of a catalog and its dtype, in the order of the file.
@@ -32,14 +33,23 @@ SCHEMA: dict[str, str] = {
     "p2_random": "str",
     "p5_5000": "str",
 }
+# Columns that follow where a data set has them, in this order: ages known as groups of years,
+# who is shown, and parts of protocols that are the data set's own.
+OPTIONAL: dict[str, str] = {
+    "age_from": "Int64",
+    "age_to": "Int64",
+    "person": "str",
+    "adience_random": "str",
+}
 # The part of each image under a protocol without folds; empty when it has none.
 PART_COLUMNS = ("p1_decades", "p2_random", "p5_5000")
+OWN_PART_COLUMNS = ("adience_random",)
 # Text columns in which an empty field means "not known" (elsewhere it is the empty string).
-_MISSING = ("gender", "race", "mode")
+_MISSING = ("gender", "race", "mode", "person")
 _VALUES = {
     "gender": ("male", "female"),
     "race": ("white", "black", "asian", "indian", "other"),
-    **dict.fromkeys(PART_COLUMNS, ("", "training", "validation", "test")),
+    **dict.fromkeys(PART_COLUMNS + OWN_PART_COLUMNS, ("", "training", "validation", "test")),
     "usable": ("True", "False"),
     "keep": ("True", "False"),
 }
@@ -114,9 +124,9 @@ def read_manifest(path: Path | str) -> pd.DataFrame:
         text = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise _unsound(path, f"it is not a CSV file ({error})") from error
-    if list(text.columns) != list(SCHEMA):
+    if list(text.columns) != list(dtypes(text)):
         raise _unsound(path, _column_trouble(list(text.columns)))
-    catalog = pd.DataFrame({name: _typed(text[name], path) for name in SCHEMA})
+    catalog = pd.DataFrame({name: _typed(text[name], path) for name in text})
     _check(catalog, path)
     return catalog
 
@@ -127,7 +137,7 @@ def save_manifest(catalog: pd.DataFrame, path: Path | str) -> None:
     Parameters
     ----------
     catalog : DataFrame
-        With the columns of ``SCHEMA``, sorted by ``file`` in byte order.
+        With the columns of ``SCHEMA`` and any of ``OPTIONAL``, sorted by ``file`` in byte order.
     path : Path or str
         CSV file to write, whole or not at all.
 
@@ -137,10 +147,10 @@ def save_manifest(catalog: pd.DataFrame, path: Path | str) -> None:
         When the catalog breaks a rule that `load_manifest` would refuse.
     """
     path = Path(path)
-    if list(catalog.columns) != list(SCHEMA):
+    if list(catalog.columns) != list(dtypes(catalog)):
         raise DataError(f"cannot write {path}: {_column_trouble(list(catalog.columns))}")
     try:
-        table = catalog.astype(SCHEMA)
+        table = catalog.astype(dtypes(catalog))
     except (ValueError, TypeError) as error:
         raise DataError(f"cannot write {path}: a column has the wrong type ({error})") from error
     _check(table, path)
@@ -157,6 +167,22 @@ def save_manifest(catalog: pd.DataFrame, path: Path | str) -> None:
         raise DataError(
             f"cannot write {path}: the file name {error.object!r} is not valid UTF-8; rename it"
         ) from error
+
+
+def dtypes(catalog: pd.DataFrame) -> dict[str, str]:
+    """Return the dtype of each column that a sound catalog with these columns has, in order.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Any table.
+
+    Returns
+    -------
+    dict of str to str
+        All of ``SCHEMA``, then those of ``OPTIONAL`` that the table has.
+    """
+    return SCHEMA | {name: dtype for name, dtype in OPTIONAL.items() if name in catalog}
 
 
 def fingerprint(catalog: pd.DataFrame) -> str:
@@ -186,16 +212,17 @@ def _unsound(path: Path, reason: str) -> DataError:
 
 def _column_trouble(columns: list[str]) -> str:
     missing = [name for name in SCHEMA if name not in columns]
-    unknown = [name for name in columns if name not in SCHEMA]
+    unknown = [name for name in columns if name not in SCHEMA | OPTIONAL]
     if missing and not unknown and set(missing) <= set(PART_COLUMNS):
         return f"it lacks the columns {missing}, as the manifests of earlier versions do"
     if missing or unknown:
         return f"columns missing: {missing or 'none'}, unknown: {unknown or 'none'}"
-    return f"columns are in the order {columns}, not {list(SCHEMA)}"
+    order = [*SCHEMA, *(name for name in OPTIONAL if name in columns)]
+    return f"columns are in the order {columns}, not {order}"
 
 
 def _typed(column: pd.Series, path: Path) -> pd.Series:
-    dtype = SCHEMA[column.name]
+    dtype = (SCHEMA | OPTIONAL)[column.name]
     if dtype == "bool":
         _allowed(column, path)
         return column == "True"
@@ -223,8 +250,9 @@ def _allowed(column: pd.Series, path: Path) -> None:
 
 def _check(catalog: pd.DataFrame, path: Path) -> None:
     """Refuse a catalog whose rows contradict each other."""
-    for name in ("gender", "race", *PART_COLUMNS):
-        _allowed(catalog[name], path)
+    for name in ("gender", "race", *PART_COLUMNS, *OWN_PART_COLUMNS):
+        if name in catalog:
+            _allowed(catalog[name], path)
     file, rows = catalog["file"], np.arange(len(catalog))
     _refuse(file, file == "", path, "is empty")
     for name in ("file", "flags"):
@@ -237,13 +265,21 @@ def _check(catalog: pd.DataFrame, path: Path) -> None:
     cluster, fold = catalog["cluster"], catalog["fold"]
     _refuse(cluster, (cluster < 0) | (cluster > rows), path, "is not the row of a first member")
     _refuse(cluster, cluster.iloc[cluster].to_numpy() != cluster, path, "has no first member")
-    _refuse(file, catalog["usable"] & catalog["age"].isna(), path, "is usable but has no age")
+    first, last = age_span(catalog)
+    unsound = (first.isna() != last.isna()) | (first > last).fillna(False)
+    _refuse(file, unsound, path, "has no sound group of ages")
+    if SPAN[0] in catalog:
+        both = catalog["age"].notna() & catalog[SPAN[0]].notna()
+        _refuse(file, both, path, "has an age and a group of ages")
+    _refuse(file, catalog["usable"] & first.isna(), path, "is usable but has no age")
     _refuse(file, catalog["keep"] & ~catalog["usable"], path, "is kept but not usable")
     _refuse(fold, (fold >= 0) != catalog["usable"], path, "must be -1 exactly when not usable")
     kept = catalog.loc[catalog["keep"], "cluster"]
     _refuse(file, catalog["keep"] & cluster.isin(kept[kept.duplicated()]), path, "is kept twice")
     fold, part = fold.where(fold >= 0), catalog["p5_5000"].replace("", pd.NA)
-    for placed, parts in ((fold, "folds"), (part, "parts of p5_5000")):
-        number = placed.groupby(cluster).nunique()
-        apart = cluster.isin(number[number > 1].index)
-        _refuse(file, apart, path, f"has its cluster in several {parts}")
+    # Folds that keep persons together may come with the data; copies may lie in several of them.
+    whole = catalog.get("person", cluster)
+    for placed, unit, parts in ((fold, whole, "folds"), (part, cluster, "parts of p5_5000")):
+        number = placed.groupby(unit).nunique()
+        apart = unit.isin(number[number > 1].index)
+        _refuse(file, apart, path, f"has its {unit.name} in several {parts}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pandas as pd
@@ -17,11 +17,12 @@ from agelib.catalog import describe, digests, list_images
 from agelib.cleaning import exact_groups, near_duplicate_clusters, settle, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
-from agelib.files import DataError
-from agelib.manifests import SCHEMA, read_manifest, save_manifest
+from agelib.datasets.source import Source
+from agelib.files import DataError, writing
+from agelib.manifests import read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
-from agelib.recipes import draw_columns
 from agelib.reading import Progress, read_files
+from agelib.recipes import draw_columns
 from agelib.store import OutdatedStore, Store, build_store, open_store, store_path
 from agelib.store_writer import new_store
 
@@ -39,6 +40,8 @@ class Prepared:
         ``resumed`` those that a run before, killed or interrupted, had read already.
     seconds : float
         Wall time.
+    notes : tuple of str
+        What the reader of the data set has to say, see `agelib.datasets.source.Source`.
     """
 
     manifest: Path
@@ -46,6 +49,7 @@ class Prepared:
     images: Path
     counts: dict[str, int]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -119,7 +123,7 @@ def prepare(
     how = {"size": size, "color": color, "jobs": jobs, "scheduler": scheduler, "progress": told}
     with _alone(dataset):
         folder, made_here = _place(entry, source, sample_size=sample_size)
-        left_aside = {}
+        left_aside, notes = {}, ()
         if committed.is_file() and not own:
             catalog = read_manifest(committed)
             _build(entry, catalog, path, **how)
@@ -132,17 +136,19 @@ def prepare(
             _open_or_build(entry, catalog, path, **how).close()
         else:
             marks = {"dataset": dataset, "licence": entry.licence}
+            listed = entry.read(folder)
+            notes = listed.notes
             files = {"manifest": manifest, "store": path}
-            catalog = convert(folder, entry.parse, resume=True, **files, **marks, **how)
+            catalog = convert(folder, listed, resume=True, **files, **marks, **how)
     counts = summary(catalog) | left_aside
     if had and had[0]:
         counts["resumed"] = had[0]
-    return Prepared(manifest, path, folder, counts, time.monotonic() - started)
+    return Prepared(manifest, path, folder, counts, time.monotonic() - started, notes)
 
 
 def convert(
     folder: Path | str,
-    parse: Callable[[str], dict[str, Any]],
+    source: Source,
     *,
     manifest: Path | str,
     store: Path | str,
@@ -155,14 +161,14 @@ def convert(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Scan, clean and deal a folder's images; write manifest and store in one pass over them.
+    """Scan, clean and deal a source's images; write manifest and store in one pass over them.
 
     Parameters
     ----------
     folder : Path or str
         Image folder.
-    parse : callable
-        Reads labels off a file name; see `agelib.catalog.scan`.
+    source : Source
+        Which files, and the labels of each.
     manifest, store : Path or str
         CSV and HDF5 file to make.
     dataset, licence : str
@@ -189,17 +195,16 @@ def convert(
     Raises
     ------
     DataError
-        When the folder holds no image, the disk has no room, or a list of P5's images that
-        is in place has none of these.
+        When the disk has no room, or a list of P5's images that is in place has none of these.
     """
-    files = list_images(folder)
+    files = source.files
     how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
     with new_store(store, files, size=size, color=color, resume=resume) as writer:
         read_files(folder, files, sink=writer, **how)
         # Before the catalog is made, so that the two largest needs of memory do not meet.
         exact = exact_groups(digests(writer.facts["md5"]))
         clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
-        catalog = describe(files, writer.facts, parse)
+        catalog = describe(files, writer.facts, source.parse)
         catalog = draw_columns(settle(catalog, clusters), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
@@ -260,14 +265,25 @@ def build_missing_store(
 def _alone(dataset: str) -> Iterator[None]:
     """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
     folder = datasets_dir() / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".prepare.lock"):
-        yield
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".prepare.lock")
+        try:
+            lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print(f"waiting for another process that prepares {dataset}", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> None:
     folder = datasets.images_folder(entry.name)
-    build_store(catalog, folder, path, dataset=entry.name, licence=entry.licence, resume=True, **how)
+    build_store(
+        catalog, folder, path, dataset=entry.name, licence=entry.licence, resume=True, **how
+    )
 
 
 def _open_or_build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: object) -> Store:
@@ -295,23 +311,46 @@ def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tu
     if source is not None:
         source = Path(source)
         if not source.is_dir():
-            return unpack(source, folder), False
+            unpack(source, _place_of(entry, source))
+            return folder, False
         _link(source, folder)
     elif entry.name == "sample" and not folder.is_symlink():
         # Imported here: only the sample's maker needs it.
         from agelib.datasets.sample import write_sample
 
         return write_sample(folder, n=sample_size), True
-    elif not folder.is_dir():
-        archive = folder.with_name(f"{folder.name}.tar.gz")
-        if not archive.is_file():
-            raise DataError(
-                f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-                f"{archive} exists; get it as datasets/README.md says, or name it: "
-                f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
-            )
-        return unpack(archive, folder), False
+    else:
+        _unpack_beside(entry, folder)
     return folder, False
+
+
+def _unpack_beside(entry: Dataset, folder: Path) -> None:
+    """Unpack the archives beside the image folder whose images are not there yet."""
+    archives = [datasets_dir() / name for name in entry.archives]
+    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
+    for archive in archives:
+        if archive.is_file() and not _place_of(entry, archive).is_dir():
+            unpack(archive, _place_of(entry, archive))
+    if not folder.is_dir():
+        listed = " or ".join(map(str, archives))
+        raise DataError(
+            f"{entry.title} is not in place: neither the folder {folder} nor the archive "
+            f"{listed} exists; get it as datasets/README.md says, or name it: "
+            f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
+        )
+
+
+def _place_of(entry: Dataset, archive: Path) -> Path:
+    """Return the folder that an archive of a data set is unpacked into."""
+    folder = datasets.images_folder(entry.name)
+    if not entry.archives:
+        return folder
+    if archive.name not in entry.archives:
+        raise DataError(
+            f"{archive} is none of the archives of {entry.title}: {', '.join(entry.archives)}; "
+            "name one of these, or a folder with what is in them"
+        )
+    return folder / archive.name.partition(".")[0]
 
 
 def _link(source: Path, folder: Path) -> None:

@@ -13,11 +13,12 @@ import pandas as pd
 from agelib.files import DataError, sha256_text
 from agelib.labels import LabelScheme, get_scheme
 from agelib.paths import datasets_dir
-from agelib.recipes import N_FOLDS, base_names, deal
+from agelib.recipes import N_FOLDS, base_names, deal, p1_imbalanced
 
 # For those who look for the recipes of columns here.
 from agelib.recipes import assign_folds as assign_folds
 from agelib.recipes import p1_decades as p1_decades
+from agelib.thinning import balanced, thinned
 
 PARTS = ("training", "validation", "test")
 
@@ -88,9 +89,9 @@ def split(
     cleaned : bool
         Whether duplicates are left out. For folds: only the kept image of each cluster, else
         every usable one. For public lists: without training images that have a duplicate in
-        the test part. The rest do not change with it: ``p1-decades`` and ``p2-random`` are
-        never cleaned, as P1's and P2's were not, and ``utkface-5000`` always is, but for
-        copies within one part of P5's own images.
+        the test part. The rest do not change with it: ``p1-decades``, ``p1-imbalanced`` and
+        ``p2-random`` are never cleaned, as P1's and P2's were not, and ``utkface-5000`` always
+        is, but for copies within one part of P5's own images.
     lists : Path or str, optional
         Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
 
@@ -144,7 +145,7 @@ def class_counts(catalog: pd.DataFrame, split: Split, scheme: LabelScheme) -> pd
     """
     if scheme.kind != "classification":
         raise ValueError(f"label scheme {scheme.name!r} has no classes to count")
-    labels = scheme.encode(catalog["age"])
+    labels = scheme.of_catalog(catalog)
     counts = {
         part: np.bincount(labels[rows][labels[rows] >= 0], minlength=scheme.n_classes)
         for part, rows in split.parts().items()
@@ -156,15 +157,31 @@ def _empty_trouble(catalog: pd.DataFrame, protocol: str, empty: list[str]) -> st
     trouble = f"{protocol}: no image for {', '.join(empty)} in this catalog of {len(catalog)}"
     if protocol == "p1-decades":
         scheme = get_scheme("decades-7")
-        present = set(scheme.encode(catalog["age"][catalog["usable"].astype(bool)]))
+        present = set(scheme.of_catalog(catalog[catalog["usable"].astype(bool)]))
         absent = [name for k, name in enumerate(scheme.names) if k not in present]
         trouble += f"; the recipe needs every decade; without images: {', '.join(absent) or 'none'}"
     return f"{trouble}; give more images or choose another protocol"
 
 
 def _rows_of_column(column: str, catalog: pd.DataFrame, **_: object):
+    if column not in catalog:
+        raise DataError(
+            f"this catalog has no column {column!r}: the protocol is of another data set; choose "
+            "one of this data set"
+        )
     part = catalog[column].to_numpy()
     return {name: np.flatnonzero(part == name) for name in PARTS}, ()
+
+
+def _rows_of_first_copies(column: str, catalog: pd.DataFrame, **_: object):
+    """Give the parts of a column without unusable images and later copies of the same bytes."""
+    rows, _ = _rows_of_column(column, catalog)
+    wanted = catalog["usable"].to_numpy(dtype=bool)
+    later = catalog["exact"].notna() & catalog["exact"].where(wanted).duplicated()
+    left_out = int((later & wanted & (catalog[column] != "")).sum())
+    wanted = wanted & ~later.to_numpy(dtype=bool)
+    notes = (f"{left_out} later copies of the same bytes left out",) if left_out else ()
+    return {part: at[wanted[at]] for part, at in rows.items()}, notes
 
 
 def _rows_of_fold(catalog: pd.DataFrame, *, fold: int, cleaned: bool, **_: object):
@@ -175,6 +192,41 @@ def _rows_of_fold(catalog: pd.DataFrame, *, fold: int, cleaned: bool, **_: objec
     masks = {"training": ~test & ~validation, "validation": validation, "test": test}
     notes = (f"{left_out} duplicates left out",) if left_out else ()
     return {part: np.flatnonzero(mask & wanted) for part, mask in masks.items()}, notes
+
+
+def _rows_of_given_folds(catalog: pd.DataFrame, *, fold: int, cleaned: bool, frontal: bool, **_):
+    """Test on a whole fold as published; other parts lose what has a copy in a later one."""
+    wanted = catalog["usable"].to_numpy(dtype=bool)
+    if frontal:
+        wanted = wanted & ~catalog["flags"].str.contains(r"(?:^|; )yaw: ").to_numpy(dtype=bool)
+    of, cluster = catalog["fold"].to_numpy(), catalog["cluster"].to_numpy()
+    test = np.flatnonzero(wanted & (of == fold))
+    validation = np.flatnonzero(wanted & (of == (fold + 1) % N_FOLDS))
+    training = np.setdiff1d(np.flatnonzero(wanted & (of >= 0)), np.concatenate([test, validation]))
+    rows = {"training": training, "validation": validation, "test": test}
+    if not cleaned:
+        return rows, ()
+    rows["validation"] = validation[~np.isin(cluster[validation], cluster[test])]
+    kept = np.concatenate([test, rows["validation"]])
+    rows["training"] = training[~np.isin(cluster[training], cluster[kept])]
+    dropped = len(training) + len(validation) - len(rows["training"]) - len(rows["validation"])
+    return rows, (f"{dropped} images dropped: copies of images in another part",) * bool(dropped)
+
+
+def _rows_of_thinned(catalog: pd.DataFrame, *, equal: bool, **how: object):
+    """Thin the training part of a fold to the same number of images, by decade or at random."""
+    rows, notes = _rows_of_fold(catalog, **how)
+    labels = get_scheme("decades-7").of_catalog(catalog)
+    learnt = rows["training"][labels[rows["training"]] >= 0]
+    kept = balanced(learnt, labels, np.random.RandomState(0))
+    if not equal:
+        kept = thinned(learnt, len(kept), np.random.RandomState(0))
+    return rows | {"training": kept}, notes
+
+
+def _rows_of_p1_imbalanced(catalog: pd.DataFrame, **_: object):
+    part = p1_imbalanced(catalog)
+    return {name: np.flatnonzero(part == name) for name in PARTS}, ()
 
 
 def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: object):
@@ -229,14 +281,26 @@ def _leak_note(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> tuple[str,
     cluster = catalog["cluster"].to_numpy()
     learnt = np.concatenate([rows["training"], rows["validation"]])
     twins = np.isin(cluster[rows["test"]], cluster[learnt]).sum()
-    if not twins:
-        return ()
-    return (f"{twins} of {len(rows['test'])} test images have a duplicate in another part",)
+    of = f"of {len(rows['test'])} test images"
+    notes = (f"{twins} {of} have a duplicate in another part",) if twins else ()
+    if "person" not in catalog:
+        return notes
+    person = catalog["person"]
+    known = person.iloc[rows["test"]].isin(person.iloc[learnt].dropna()).sum()
+    return (*notes, f"{known} {of} show a person of another part") if known else notes
 
 
 def _fingerprint(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> str:
     lines = [f"{part}\0{file}" for part in PARTS for file in catalog["file"].iloc[rows[part]]]
     return sha256_text("\n".join(lines))
+
+
+def _given_folds(name: str, title: str, *, frontal: bool) -> Protocol:
+    return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_given_folds, frontal=frontal))
+
+
+def _thinned_folds(name: str, title: str, *, equal: bool) -> Protocol:
+    return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_thinned, equal=equal))
 
 
 def _of_column(name: str, title: str, column: str) -> Protocol:
@@ -248,7 +312,27 @@ _PROTOCOLS = (
     _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
     _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
     Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol("utkface-wild-5fold", "UTKFace in the wild, five folds", N_FOLDS, _rows_of_fold),
+    Protocol("imdb-wiki", "IMDB-WIKI, five folds by a hash of the person", N_FOLDS, _rows_of_fold),
     Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
+    Protocol(
+        "p1-imbalanced", "all images up to 70, parts of P1's recipe", 0, _rows_of_p1_imbalanced
+    ),
+    _thinned_folds(
+        "balanced-folds", "five folds, training with as many of each decade", equal=True
+    ),
+    _thinned_folds(
+        "thinned-folds", "five folds, training as small as the balanced one", equal=False
+    ),
+    Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
+    _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
+    _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),
+    Protocol(
+        "adience-random",
+        "Adience, images in random parts 60/20/20, as P3 (Pyra)",
+        0,
+        functools.partial(_rows_of_first_copies, "adience_random"),
+    ),
 )
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from agelib.files import DataError, sha256_text
+from agelib.groups import age_span
 from agelib.labels import get_scheme
 from agelib.paths import datasets_dir
 
@@ -32,6 +35,7 @@ def draw_columns(catalog: pd.DataFrame, dataset: str) -> pd.DataFrame:
     -------
     DataFrame
         A copy with the columns ``fold``, ``p1_decades``, ``p2_random`` and ``p5_5000`` filled.
+        Folds that the reader of the data set gave stay.
 
     Raises
     ------
@@ -40,8 +44,9 @@ def draw_columns(catalog: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """
     path = datasets_dir() / "protocols" / P5_LIST
     listed = dataset == "utkface" and path.is_file()
+    given = catalog["fold"].where(catalog["usable"], -1)
     return catalog.assign(
-        fold=assign_folds(catalog),
+        fold=given if (given >= 0).any() else assign_folds(catalog),
         p1_decades=p1_decades(catalog),
         p2_random=p2_random(catalog),
         p5_5000=p5_5000(catalog, _p5_names(catalog, path) if listed else None),
@@ -54,11 +59,13 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
     ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
     kept ages differ between folds by less than one round: closer than a greedy search gets.
+    Where the catalog knows persons, all clusters of a person are dealt as one.
 
     Parameters
     ----------
     catalog : DataFrame
-        With ``age``, ``gender``, ``race``, ``cluster``, ``usable`` and ``keep``.
+        With ``age`` (or a group of ages), ``gender``, ``race``, ``cluster``, ``usable``,
+        ``keep``, and ``person`` where it is known.
     n_folds : int
         Number of folds, at least 2.
     state : int
@@ -80,10 +87,34 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
     if len(usable) == 0:
         return folds
-    rows = catalog.iloc[usable]
+    rows = catalog.iloc[usable].assign(cluster=kept_together(catalog)[usable])
     dealt = deal(rows, n_folds, state)
     folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
     return folds
+
+
+def kept_together(catalog: pd.DataFrame) -> np.ndarray:
+    """Join the clusters that share a person.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        With ``cluster``, and ``person`` where it is known.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Equal for images that must not be parted; the ``cluster`` itself without persons.
+    """
+    cluster = catalog["cluster"].to_numpy(dtype=np.int64)
+    if "person" not in catalog:
+        return cluster
+    person, _ = pd.factorize(catalog["person"])
+    rows = np.flatnonzero(person >= 0)
+    n = len(catalog)
+    edges = (np.ones(len(rows), dtype=bool), (cluster[rows], n + person[rows]))
+    graph = coo_array(edges, shape=(n + person.max(initial=0) + 1,) * 2)
+    return connected_components(graph, directed=False)[1][cluster].astype(np.int64)
 
 
 def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
@@ -108,7 +139,8 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     # The kept image speaks for its cluster; without one, the first does.
     speakers = rows.sort_values("keep", ascending=False, kind="stable")
     speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
-    keys = speakers[["age", "gender", "race"]].fillna({"gender": "", "race": ""})
+    keys = speakers[["gender", "race"]].fillna("")
+    keys.insert(0, "age", sum(age_span(speakers)))
     keys = keys.assign(coin=random.permutation(len(keys)))
     order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
     rounds = -(-len(order) // n_folds)
@@ -139,14 +171,43 @@ def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
     scheme = get_scheme("decades-7")
     base = base_names(catalog)
     used = (base.str.count("_") == 3) & catalog["usable"].astype(bool)
-    decades = np.where(used, scheme.encode(catalog["age"]), -1)
+    decades = np.where(used, scheme.of_catalog(catalog), -1)
     size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
     order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
     order = np.concatenate(order)
-    draw = np.random.RandomState(1).rand(len(order))
     part = np.full(len(catalog), "", dtype=object)
-    part[order] = np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
+    part[order] = _p1_parts(len(order))
     return part
+
+
+def p1_imbalanced(catalog: pd.DataFrame) -> np.ndarray:
+    """Repeat P1's split without undersampling, as in its experiments in the wild.
+
+    P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, in the order of the
+    files, and draws a part for each as in `p1_decades`: of the 22,837 images in the wild, 17,119
+    for training, 4,641 for validation and 1,077 for testing.
+
+    Parameters
+    ----------
+    catalog : DataFrame
+        Sorted by ``file`` in byte order, with ``file``, ``age`` and ``usable``.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
+    """
+    decade = get_scheme("decades-7").of_catalog(catalog)
+    four = base_names(catalog).str.count("_").to_numpy() == 3
+    rows = np.flatnonzero(four & catalog["usable"].to_numpy(dtype=bool) & (decade >= 0))
+    part = np.full(len(catalog), "", dtype=object)
+    part[rows] = _p1_parts(len(rows))
+    return part
+
+
+def _p1_parts(n: int) -> np.ndarray:
+    draw = np.random.RandomState(1).rand(n)
+    return np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
 
 
 def p2_random(catalog: pd.DataFrame) -> np.ndarray:

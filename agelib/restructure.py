@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import filecmp
 import hashlib
+import itertools
 import os
 import shutil
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ import pandas as pd
 from agelib.files import DataError, atomic_path
 from agelib.labels import LabelScheme
 from agelib.protocols import PARTS, Split
+from agelib.thinning import balanced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +81,11 @@ def plan(
         raise ValueError(f"label scheme {scheme.name!r} has no classes to make folders of")
     if undersample not in (None, "first", "random"):
         raise ValueError(f"undersample is {undersample!r}; choose None, 'first' or 'random'")
-    labels = scheme.encode(catalog["age"])
+    labels = scheme.of_catalog(catalog)
     parts = {part: rows[labels[rows] >= 0] for part, rows in split.parts().items()}
     if undersample:
         random = np.random.RandomState(state) if undersample == "random" else None
-        parts["training"] = _undersample(parts["training"], labels, random)
+        parts["training"] = balanced(parts["training"], labels, random)
     rows = np.concatenate([parts[part] for part in PARTS])
     folders = np.array(scheme.folder_names, dtype=object)
     return pd.DataFrame(
@@ -135,7 +137,9 @@ def restructure(plan: pd.DataFrame, source: Path | str, target: Path | str) -> R
     _refuse_foreign(target, places)
     done = []
     try:
-        for part, name in sorted(set(zip(plan["part"], plan["class_name"], strict=True))):
+        # In all parts alike, or programs that number classes by the folders they find would
+        # give a class different numbers.
+        for part, name in itertools.product(PARTS, sorted(set(plan["class_name"]))):
             (target / part / name).mkdir(parents=True, exist_ok=True)
         for file, place in zip(plan["file"], places, strict=True):
             done.append(_place(source / file, target / place))
@@ -155,16 +159,6 @@ def restructure(plan: pd.DataFrame, source: Path | str, target: Path | str) -> R
         missing=tuple(plan["file"][(how == "missing").to_numpy()]),
         counts=counts,
     )
-
-
-def _undersample(
-    rows: np.ndarray, labels: np.ndarray, random: np.random.RandomState | None
-) -> np.ndarray:
-    groups = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
-    size = min((len(group) for group in groups), default=0)
-    if random is not None:
-        groups = [random.permutation(group) for group in groups]
-    return np.sort(np.concatenate([group[:size] for group in groups] or [rows]))
 
 
 def _places(plan: pd.DataFrame) -> list[str]:

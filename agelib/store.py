@@ -245,8 +245,7 @@ def _check(file: h5py.File, path: Path, catalog: pd.DataFrame) -> None:
 
 
 def _remedy(path: Path) -> str:
-    dataset, _, rest = path.stem.partition("-")
-    size, _, color = rest.partition("-")
-    known = size.isdigit() and color in CHANNELS
-    options = f" --size {size} --color {color}" if known else ""
+    dataset, *marks = path.stem.rsplit("-", 2)
+    known = len(marks) == 2 and marks[0].isdigit() and marks[1] in CHANNELS
+    options = f" --size {marks[0]} --color {marks[1]}" if known else ""
     return f"make it with `python -m agelib prepare {dataset}{options}`"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from agelib import datasets
 from agelib.experiment import Experiment, Recipe
 from agelib.optuna_quietly import optuna
 from agelib.records import Record
@@ -84,7 +85,7 @@ def candidates(
             options=trial.options,
             labels="groups-5",
             dataset=dataset,
-            protocol=protocol or f"{dataset}-5fold",
+            protocol=protocol or datasets.get(dataset).five_fold,
             fold=fold,
             image_size=_FULL_SIZE,
             preprocessing="scale",

@@ -49,13 +49,14 @@ def bare(folder: Path, _: Path, size: int, jobs: int) -> int:
 
 def agelib(folder: Path, scratch: Path, size: int, jobs: int) -> int:
     """Scan, clean, draw the folds, write manifest and store."""
+    from agelib.datasets.source import from_names
     from agelib.datasets.utkface import parse_name
     from agelib.prepare import convert
 
     with tempfile.TemporaryDirectory(dir=scratch) as place:
         catalog = convert(
             folder,
-            parse_name,
+            from_names(parse_name)(folder),
             manifest=Path(place) / "manifest.csv",
             store=Path(place) / "store.h5",
             dataset="benchmark",

@@ -152,3 +152,42 @@ def test_unknown_names_and_choices_are_refused():
 def test_bad_edges_are_refused(lower, upper, names):
     with pytest.raises(ValueError):
         LabelScheme("bad", "bad", lower, upper, names)
+
+
+GROUPS = {  # group of ages: its class of adience-8, groups-5 and decades-7, by hand
+    (0, 2): (0, 0, 0),  # 1 and 2 of 3 years
+    (8, 12): (2, 1, 0),  # 8, 9, 10 of 5
+    (8, 23): (-1, 1, 1),  # 6 of 16 years in 15-20, 13 in 7-20 as P3 chose, 10 in 11-20
+    (23, 25): (-1, 2, 2),  # only 25 lies in 25-32
+    (27, 32): (4, 2, 2),
+    (38, 42): (5, 3, 3),  # 38, 39, 40
+    (38, 43): (5, 3, -1),  # three years on each side of 40
+    (38, 48): (5, 3, 4),  # 6 of 11 years in 38-43; 8 of 11 in 41-50
+    (60, 100): (7, 4, -1),
+}
+
+
+@pytest.mark.parametrize(("group", "classes"), GROUPS.items())
+def test_a_group_has_the_class_that_holds_more_than_half_of_its_years(group, classes):
+    none = pd.array([None], dtype="Int64")
+    catalog = pd.DataFrame({"age": none, "age_from": [group[0]], "age_to": [group[1]]})
+    found = tuple(
+        get_scheme(name).of_catalog(catalog)[0] for name in ("adience-8", "groups-5", "decades-7")
+    )
+    assert found == classes
+    assert get_scheme("age").of_catalog(catalog).tolist() == [-1]
+
+
+def test_ages_in_years_are_labelled_alike_with_and_without_groups_beside_them():
+    ages = pd.array([3, 35, None, 61], dtype="Int64")
+    catalog = pd.DataFrame({"age": ages})
+    beside = catalog.assign(
+        age_from=pd.array([None, None, 15, None], dtype="Int64"),
+        age_to=pd.array([None, None, 20, None], dtype="Int64"),
+    )
+    for name in ("adience-8", "groups-5", "per-year-101", "age"):
+        scheme = get_scheme(name)
+        assert scheme.of_catalog(catalog).tolist() == scheme.encode(ages).tolist()
+        assert (
+            scheme.of_catalog(beside)[[0, 1, 3]].tolist() == scheme.encode(ages)[[0, 1, 3]].tolist()
+        )

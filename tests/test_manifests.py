@@ -176,7 +176,7 @@ def test_unsound_manifests_are_refused_with_the_offender(
         (b"", "not a CSV file"),
         (b"\xff\xfe\x00", "not a CSV file"),
         (b"file,age\na,1\n", "columns missing: .*'gender'.*unknown: none"),
-        (",".join([*SCHEMA, "person"]).encode(), r"missing: none, unknown: \['person'\]"),
+        (",".join([*SCHEMA, "mood"]).encode(), r"missing: none, unknown: \['mood'\]"),
         (",".join(reversed(SCHEMA)).encode(), "columns are in the order"),
         (",".join(SCHEMA).encode() + b"\n" + b"a," * 40 + b"\n", "not a CSV file|column"),
     ],
@@ -224,3 +224,47 @@ def test_an_unsound_catalog_is_not_written(catalog, tmp_path):
     with pytest.raises(DataError, match="not valid UTF-8; rename it"):
         save_manifest(catalog.assign(file=[*catalog["file"][:-1], "z\udcff.jpg"]), path)
     assert list(tmp_path.iterdir()) == []
+
+
+def in_groups(catalog):
+    """Return the six images with two of their ages as groups, and persons."""
+    grouped = catalog.assign(
+        age_from=pd.array([None, 0, None, None, 60, None], dtype="Int64"),
+        age_to=pd.array([None, 2, None, None, 100, None], dtype="Int64"),
+        person=pd.Series(["p", "q", "q", None, "r", "s"], dtype="str"),
+    )
+    grouped.loc[[1, 4], "age"] = pd.NA
+    return grouped
+
+
+def test_groups_of_ages_and_persons_survive_a_round_trip(catalog, tmp_path):
+    save_manifest(in_groups(catalog), tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(read_manifest(tmp_path / "a.csv"), in_groups(catalog))
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "message"),
+    [
+        (1, {"age_to": -1}, "no sound group"),
+        (1, {"age_to": pd.NA}, "no sound group"),
+        (1, {"age": 1}, "an age and a group"),
+        (1, {"age_from": pd.NA, "age_to": pd.NA}, "usable but has no age"),
+        (4, {"person": "p"}, "has its person in several folds"),
+    ],
+)
+def test_groups_and_persons_that_contradict_each_other_are_refused(
+    catalog, tmp_path, row, changes, message
+):
+    bad = in_groups(catalog)
+    bad.loc[row, list(changes)] = list(changes.values())
+    with pytest.raises(DataError, match=message):
+        save_manifest(bad, tmp_path / "a.csv")
+    assert not any(tmp_path.iterdir())
+
+
+def test_copies_may_lie_in_several_folds_where_folds_keep_persons_together(catalog, tmp_path):
+    apart = in_groups(catalog).assign(person=list("pqwxyz"))
+    apart.loc[2, "fold"] = 0
+    save_manifest(apart, tmp_path / "a.csv")
+    with pytest.raises(DataError, match="has its cluster in several folds"):
+        save_manifest(apart.drop(columns="person"), tmp_path / "b.csv")

@@ -147,7 +147,7 @@ def test_a_folder_is_linked_and_an_archive_unpacked(place, faces):
 def test_nothing_in_place_says_what_is_expected(place):
     with pytest.raises(DataError, match=r"UTKFace\.tar\.gz exists; get it as .*prepare utkface"):
         prepare.prepare("utkface")
-    with pytest.raises(DataError, match="no data set 'imagenet'; choose one of utkface, sample"):
+    with pytest.raises(DataError, match="no data set 'imagenet'; choose one of utkface, "):
         prepare.prepare("imagenet")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from agelib.datasets import folder, imdb_wiki
+from agelib.datasets.adience import read_aligned, read_faces
+from agelib.datasets.source import Reader, from_names
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.paths import datasets_dir
@@ -24,28 +25,87 @@ class Dataset:
         As it is printed.
     folder_name : str
         Image folder, below the folder of data sets.
-    parse : callable
-        From a file's path to ``age``, ``gender``, ``race`` and ``note``.
+    read : callable
+        From the image folder to a `agelib.datasets.source.Source`.
     licence : str
         What the images may be used for.
+    five_fold : str
+        Name of its protocol of five folds, none of which shares a photograph, or a person where
+        persons are known, with another.
+    archives : tuple of str
+        Archives of a data set that comes in several, as they are placed in the folder of data
+        sets; each is unpacked into a folder of its name (without suffixes) in the image folder.
     """
 
     name: str
     title: str
     folder_name: str
-    parse: Callable[[str], dict[str, Any]]
+    read: Reader
     licence: str
+    five_fold: str
+    archives: tuple[str, ...] = ()
 
 
+_UTKFACE_LICENCE = "non-commercial research only; the copyright of each image stays with its owner"
 _DATASETS = (
     Dataset(
         "utkface",
         "UTKFace",
         "UTKFace",
-        parse_name,
-        "non-commercial research only; the copyright of each image stays with its owner",
+        from_names(parse_name),
+        _UTKFACE_LICENCE,
+        "utkface-5fold",
     ),
-    Dataset("sample", "Built-in sample", "sample/images", parse_name, "drawn; free for any use"),
+    Dataset(
+        "adience",
+        "Adience",
+        "Adience/aligned",
+        read_aligned,
+        "non-commercial research only; the copyright of each image stays with its owner",
+        "adience-folds",
+    ),
+    Dataset(
+        "adience-faces",
+        "Adience, not aligned",
+        "Adience/faces",
+        read_faces,
+        "non-commercial research only; the copyright of each image stays with its owner",
+        "adience-folds",
+    ),
+    Dataset(
+        "sample",
+        "Built-in sample",
+        "sample/images",
+        from_names(parse_name),
+        "drawn; free for any use",
+        "sample-5fold",
+    ),
+    Dataset(
+        "utkface-wild",
+        "UTKFace in the wild",
+        "UTKFace-wild",
+        from_names(parse_name),
+        _UTKFACE_LICENCE,
+        "utkface-wild-5fold",
+        ("part1.tar.gz", "part2.tar.gz", "part3.tar.gz"),
+    ),
+    Dataset(
+        "imdb-wiki",
+        "IMDB-WIKI",
+        "imdb-wiki/images",
+        imdb_wiki.read,
+        "academic research only; the copyright of each image stays with its owner",
+        "imdb-wiki",
+        ("imdb_crop.tar", "wiki_crop.tar"),
+    ),
+    Dataset(
+        "folder",
+        "Own folder",
+        "folder/images",
+        folder.read,
+        "what the owner of the images allows",
+        "folder-5fold",
+    ),
 )
 
 

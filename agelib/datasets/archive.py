@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
 import shutil
 import stat
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, NamedTuple
 
-from agelib.files import DataError
+from agelib.files import DataError, writing
+from agelib.images import IMAGE_SUFFIXES
 
 
 class _Member(NamedTuple):
@@ -47,9 +49,10 @@ def unpack(archive: Path | str, folder: Path | str) -> Path:
     Raises
     ------
     DataError
-        When the archive is missing, broken or not an archive; when a member has an absolute
-        path or leaves the folder, is a link or a device, or appears twice; when the disk has
-        too little room; when the folder holds something else.
+        When the archive is missing, broken, cut short, not an archive or without images; when a
+        member has an absolute path or leaves the folder, is a link or a device, or appears
+        twice; when the disk has too little room or cannot be written; when the folder holds
+        something else.
     """
     archive, folder = Path(archive), Path(folder)
     if os.path.lexists(folder) and not folder.is_dir():
@@ -57,9 +60,11 @@ def unpack(archive: Path | str, folder: Path | str) -> Path:
     if folder.is_dir() and any(folder.iterdir()):
         _require_same(archive, folder)
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent) as made:
-        place = Path(made) / "files"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(writing(folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent)
+        place = Path(stack.enter_context(partial)) / "files"
         place.mkdir()
         _extract(archive, place)
         entries = list(place.iterdir())
@@ -74,21 +79,27 @@ def unpack(archive: Path | str, folder: Path | str) -> Path:
 
 
 def _extract(archive: Path, place: Path) -> None:
-    room = shutil.disk_usage(place).free
+    room, images, first = shutil.disk_usage(place).free, 0, ""
     with _members(archive) as members:
         for member in members:
+            images += member.path.suffix.lower() in IMAGE_SUFFIXES
+            first = first or str(member.path)
             room -= member.size
             if room < 0:
                 raise DataError(f"{archive} unpacks to more than the disk has free; make room")
             target = place / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 with open(target, "xb") as file, member.open() as source:
                     shutil.copyfileobj(source, file)
-            except FileExistsError:
+            except (FileExistsError, NotADirectoryError):
                 raise DataError(
                     f"{archive}: {str(member.path)!r} appears twice; {_FETCH}"
                 ) from None
+    if not images:
+        raise DataError(
+            f"{archive} holds no image but {first or 'nothing'!r}; is it the right one?"
+        )
 
 
 def _require_same(archive: Path, folder: Path) -> None:
@@ -106,6 +117,7 @@ def _require_same(archive: Path, folder: Path) -> None:
             )
 
 
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 _FETCH = "get the archive again from its source"
 
 
@@ -121,8 +133,12 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
         else:
             with tarfile.open(archive, "r:*") as opened:
                 yield _tar_members(archive, opened)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{archive} is broken or no archive ({error}); {_FETCH}") from None
+    except (*_BROKEN, OSError) as error:
+        # The readers of .gz and .bz2 raise a bare OSError where the others have their own kinds.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        first = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(f"{archive} is broken or no archive ({first}); {_FETCH}") from None
     except (NotImplementedError, RuntimeError) as error:
         raise DataError(f"{archive} cannot be unpacked ({error}); {_FETCH}") from None
 
@@ -134,6 +150,12 @@ def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[_Member]:
             yield _Member(path, member.size, lambda member=member: opened.extractfile(member))
         elif not member.isfile() and not member.isdir():
             raise DataError(f"{archive}: {member.name!r} is a link or a device; {_FETCH}")
+    # A tar ends with a block of zeros; without it tarfile takes a cut for the end.
+    if opened.fileobj.tell() < opened.offset + tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it is cut short")
+    # The checksum of the compressed whole comes last, and is compared when it is read.
+    while opened.fileobj.read(1 << 20):
+        pass
 
 
 def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:

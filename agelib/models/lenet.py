@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from agelib.backend import keras
+from agelib.models.framed import Framing
 
 layers = keras.layers
 
 
 def lenet5(
-    x: keras.KerasTensor, *, batch_norm: bool = False, l2: float = 0.0, pool_stride: int = 1
+    x: keras.KerasTensor,
+    *,
+    batch_norm: bool = False,
+    l2: float = 0.0,
+    pool_stride: int = 1,
+    share: float = 1.0,
 ) -> keras.KerasTensor:
     """LeNet-5 as P1 (rijnberg) coded it: 3x3 kernels, pooling with stride 1, all ReLU.
 
@@ -25,12 +31,17 @@ def lenet5(
         Weight of the L2 penalty on the kernels of the two dense layers (P1's 1.2: 0.001).
     pool_stride : int
         Stride of the 2x2 average pooling: 1 in P1, 2 in P2.
+    share : float
+        Share of the picture's side that the face is given before the first layer: how it looks
+        where nobody has cropped it (chapter 23).
 
     Returns
     -------
     KerasTensor of shape (n, 84)
         Features for the head.
     """
+    if share != 1.0:
+        x = Framing(share, name="framing")(x)
     for filters in (6, 16):
         x = layers.Conv2D(filters, 3, activation="relu", name=f"conv_{filters}")(x)
         if batch_norm:

@@ -161,9 +161,10 @@ def describe(
     """
     catalog = pd.DataFrame({"file": list(files)}, dtype="str")
     labels = _labels(files, parse)
-    columns = dtypes(labels)
-    for name in labels.keys() & columns.keys():
-        catalog[name] = pd.array(labels[name], dtype=columns[name])
+    notes, remarks = (np.array(labels.pop(name), dtype=object) for name in ("note", "remarks"))
+    left_in = np.array(labels.pop("usable"), dtype=bool)
+    for name in list(labels):
+        catalog[name] = pd.array(labels.pop(name), dtype=(SCHEMA | OPTIONAL)[name])
     width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
     for name, pixels in (("width", width), ("height", height)):
         catalog[name] = pd.arrays.IntegerArray(pixels.astype(np.int64), width == 0)
@@ -171,29 +172,28 @@ def describe(
     catalog["size"] = facts["size"]
     catalog["md5"] = digests(facts["md5"])
     trouble = _words(facts["trouble"])
-    remarks = np.array(labels.get("remarks", [""] * len(files)), dtype=object)
-    notes = np.array(labels["note"], dtype=object)
-    catalog["flags"] = _flags(trouble, notes, remarks, mode, width, height)
-    usable = (trouble == "") & age_span(catalog)[0].notna().to_numpy()
-    catalog["usable"] = usable & np.array(labels.get("usable", True), dtype=bool)
+    catalog["flags"] = _flags(trouble, notes, mode, width, height, remarks)
+    catalog["usable"] = (trouble == "") & age_span(catalog)[0].notna().to_numpy() & left_in
     catalog["keep"] = catalog["usable"]
     catalog["exact"] = pd.NA
-    if "fold" not in labels:
-        catalog["fold"] = -1
     catalog[list(PART_COLUMNS)] = ""
     catalog["cluster"] = np.arange(len(catalog))
+    columns = dtypes(catalog)
     return catalog[list(columns)].astype(columns)
 
 
 def _labels(files: Sequence[str], parse: Callable[[str], dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return the labels that a reader gives, a list each."""
-    labels: dict[str, list[Any]] = {name: [] for name in ("age", "gender", "race", "note")}
+    """Return the labels of all files by name, those that a data set has not as they are then."""
+    labels = {name: [] for name in ("age", "gender", "race", "note")}
     given = parse(files[0]) if files else {}
-    labels |= {name: [] for name in ("remarks", "fold", "usable", *OPTIONAL) if name in given}
+    labels |= {name: [] for name in OPTIONAL if name in given}
+    for name, value in (("remarks", ""), ("usable", True), ("fold", -1)):
+        labels[name] = [] if name in given else [value] * len(files)
+    asked = [name for name, values in labels.items() if not values]
     for file in files:
         parsed = parse(file)
-        for name, values in labels.items():
-            values.append(parsed[name])
+        for name in asked:
+            labels[name].append(parsed[name])
     return labels
 
 
@@ -211,14 +211,14 @@ def _words(texts: np.ndarray) -> np.ndarray:
 def _flags(
     trouble: np.ndarray,
     notes: np.ndarray,
-    remarks: np.ndarray,
     mode: np.ndarray,
     width: np.ndarray,
     height: np.ndarray,
+    remarks: np.ndarray,
 ) -> np.ndarray:
     """Say what is wrong with each image."""
     flags = np.full(len(notes), "", dtype=object)
-    odd = (trouble != "") | (notes != "") | (remarks != "") | (mode != "RGB") | (width != height)
+    odd = (trouble != "") | (notes != "") | (mode != "RGB") | (width != height) | (remarks != "")
     for row in np.flatnonzero(odd):
         reasons = [f"corrupt: {trouble[row]}"] if trouble[row] else []
         if notes[row]:
@@ -227,7 +227,7 @@ def _flags(
             reasons.append(f"mode: {mode[row]}")
         if width[row] != height[row]:
             reasons.append(f"not-square: {width[row]}x{height[row]}")
-        flags[row] = "; ".join(reasons + ([remarks[row]] if remarks[row] else []))
+        flags[row] = "; ".join([*reasons, *([remarks[row]] if remarks[row] else [])])
     return flags
 
 

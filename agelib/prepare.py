@@ -19,7 +19,7 @@ from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
 from agelib.files import DataError, writing
-from agelib.manifests import dtypes, read_manifest, save_manifest
+from agelib.manifests import read_manifest, save_manifest
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.reading import Progress, read_files
 from agelib.recipes import draw_columns
@@ -209,7 +209,7 @@ def convert(
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)
-    return catalog.astype(dtypes(catalog))
+    return catalog
 
 
 def build_missing_store(

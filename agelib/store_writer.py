@@ -60,7 +60,7 @@ class StoreWriter:
             first = (0, 0, 0, 0)
             self._start = file["images"].id.get_chunk_info_by_coord(first).byte_offset
         self._pixels, self._thumbnails, self._facts = (
-            open(path, "r+b", buffering=0)  # noqa: SIM115 -- closed in close()
+            open(path, "r+b", buffering=0)  # noqa: SIM115 - closed by close
             for path in (self.store, folder / "thumbnails", folder / "facts")
         )
 

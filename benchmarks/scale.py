@@ -54,7 +54,8 @@ def varied(face: Image.Image, rng: np.random.Generator, side: int) -> Image.Imag
     face = face.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
     width = rng.uniform(1.1, 1.9) * side
     left, top = rng.uniform(0, 2 * side - width, 2)
-    face = face.resize((side, side), Image.Resampling.BILINEAR, (left, top, left + width, top + width))
+    box = (left, top, left + width, top + width)
+    face = face.resize((side, side), Image.Resampling.BILINEAR, box)
     if rng.random() < 0.5:
         face = ImageOps.mirror(face)
     shade = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
@@ -154,8 +155,10 @@ def main() -> int:
     resumed = prepare(folder, data, options)
     kept, same = resumed.count("resumed"), manifest.read_bytes() == wanted
     shutil.rmtree(data)
-    print(f"killed after {many.seconds / 2:.1f} s: {kept:,} of {n:,} images were not read again, "
-          f"{resumed.seconds:.1f} s for the rest, {'the same' if same else 'ANOTHER'} manifest")  # fmt: skip
+    print(
+        f"killed after {many.seconds / 2:.1f} s: {kept:,} of {n:,} images were not read again, "
+        f"{resumed.seconds:.1f} s for the rest, {'the same' if same else 'ANOTHER'} manifest"
+    )
     ratio = many.peak / few.peak
     print(f"peak memory {ratio:.2f} x, seconds per image {_per_image(runs):.2f} x")
     return 0 if 1 / TOLERANCE <= ratio <= TOLERANCE and many.peak <= MOST and same else 1

@@ -116,10 +116,10 @@ def test_foreign_files_are_refused(catalog, built, tmp_path):
 
 
 def test_a_store_left_unfinished_never_appears(tmp_path):
-    path = tmp_path / "s.h5"
-    with pytest.raises(RuntimeError, match="finish"), new_store(path, ["a", "b", "c"], size=8, color="grey"):
+    how = {"path": tmp_path / "s.h5", "files": ["a", "b", "c"], "size": 8, "color": "grey"}
+    with pytest.raises(RuntimeError, match="finish"), new_store(**how):
         pass
-    with pytest.raises(KeyboardInterrupt), new_store(path, ["a", "b", "c"], size=8, color="grey"):
+    with pytest.raises(KeyboardInterrupt), new_store(**how):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 

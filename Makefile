@@ -12,7 +12,7 @@ KERNELS = JUPYTER_PATH="$$HERE/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PA
 IN = cd "$$HERE" && $(KERNELS) .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lab refresh lock paper site
+.PHONY: help env run test lab demo refresh lock paper site
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' "$$HERE/Makefile" | \
@@ -29,6 +29,10 @@ test: env ## lint, unit and property tests, strict nbval over every notebook (JO
 
 lab: env ## open JupyterLab (ARGS for it)
 	@$(IN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(ARGS)
+
+demo: env ## open chapter 24 as an app: ages on your own photos, on this machine (ARGS for Voila)
+	@$(IN) -m voila --Voila.config_file_paths=notebooks $(ARGS) \
+	  notebooks/24-predict-your-own-photo.ipynb
 
 refresh: env ## execute the committed notebooks in place, on records, and strip the noise
 	@cd "$$HERE" && $(KERNELS) .venv/bin/jupyter-execute --inplace --kernel_name=python3 \

@@ -51,9 +51,9 @@ of them, and with a tenth at each end it would hold {uncalibrated}.
   are theirs, and their labels have errors too.
 * Groups differ. By age the error is smallest for {best} and largest for {worst}; where few images
   are behind a row its interval is wide.
-* On photographs it is worse than on chips; chapter 24 measures by how much. Faces with less than
-  {smallest:.0f} pixels between the eyes are refused. Profiles, masks, make-up and drawings were not
-  measured.
+* What finding and aligning faces costs is measured in chapter 24, on these images. Faces with less
+  than {smallest:.0f} pixels between the eyes are refused. Profiles, masks, make-up, drawings and
+  people unlike those in {dataset} were not measured.
 
 ## What it must not be used for
 

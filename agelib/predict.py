@@ -194,14 +194,14 @@ class Predictor:
         return [Estimate(*part) for part in parts]
 
     def predict(
-        self, source: Path | str | bytes, *, name: str = "", aligned: bool = False
+        self, source: Path | str | bytes | Image.Image, *, name: str = "", aligned: bool = False
     ) -> Prediction:
         """Estimate every face of a photograph; a bad photograph is told of, not raised.
 
         Parameters
         ----------
-        source : Path, str or bytes
-            Image file, or its contents.
+        source : Path, str, bytes or PIL.Image.Image
+            Image file, its contents, or an image in RGB.
         name : str
             How to call it; the path by default.
         aligned : bool
@@ -212,9 +212,9 @@ class Predictor:
         DataError
             If no photograph at all can be searched: the detector is missing.
         """
-        name = name or (str(source) if not isinstance(source, bytes) else "photo")
+        name = name or (str(source) if isinstance(source, (Path, str)) else "photo")
         try:
-            image = read_photo(source)
+            image = source if isinstance(source, Image.Image) else read_photo(source)
         except DataError as error:
             return Prediction(name, [], problem=str(error), failed=True)
         if aligned:

@@ -11,6 +11,16 @@ from typing import Any
 
 from agelib.files import sha256_text
 
+# Fields younger than the first records, with their defaults. At its default such a field stays out
+# of a description, so that older records, plans and checkpoints describe the same experiments.
+_YOUNGER: dict[str, Any] = {
+    "flip_at_test": False,
+    "race": 0.0,
+    "training_labels": "kept",
+    "cutmix": 0.0,
+    "balance": 0.0,
+}
+
 
 def _freeze(value: Mapping[str, Any] | tuple) -> tuple[tuple[str, Any], ...]:
     # Lists become tuples, so that a description is hashable.
@@ -38,6 +48,11 @@ class Recipe:
         Momentum of a moving average of the weights, which is what validation and test see.
     mixup : float
         Parameter of the Beta distribution of mixup (Zhang et al. 2018); 0: none.
+    cutmix : float
+        Parameter of the Beta distribution of cutmix (Yun et al. 2019); 0: none. Not with mixup.
+    balance : float
+        Weight images by how rare their age is, to this power; 0.5: the inverse square root, see
+        :func:`agelib.pipeline.age_weights`; 0: all alike.
     class_weights : bool
         Weight classes by ``n_largest / n_class`` (P3).
     augmentation : tuple of str
@@ -54,6 +69,8 @@ class Recipe:
     schedule: str = "constant"
     ema: float | None = None
     mixup: float = 0.0
+    cutmix: float = 0.0
+    balance: float = 0.0
     class_weights: bool = False
     augmentation: tuple[str, ...] = ()
     precision: str = "float32"
@@ -69,8 +86,12 @@ class Recipe:
             raise ValueError(f"recipe: learning_rate is {self.learning_rate!r}; it must be above 0")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"recipe: ema is {self.ema!r}; give a momentum between 0 and 1")
-        if self.mixup < 0:
-            raise ValueError(f"recipe: mixup is {self.mixup!r}; it must not be negative")
+        for name in ("mixup", "cutmix", "balance"):
+            value = getattr(self, name)
+            if value < 0:
+                raise ValueError(f"recipe: {name} is {value!r}; it must not be negative")
+        if self.mixup and self.cutmix:
+            raise ValueError("recipe: mixup and cutmix exclude each other; choose one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +116,16 @@ class Experiment:
         Arguments of the head.
     gender : float
         Weight of the loss of a gender output beside the age; 0: no such output.
+    race : float
+        The same for the annotated race, learnt along for what it teaches about the age and never
+        written into predictions.
     dataset, protocol : str
         Data set and the published split of it.
     fold : int, optional
         Fold of a protocol that has folds.
+    training_labels : str
+        Which of several copies of a photograph train, and with which age: a key of
+        :data:`agelib.relabel.TRAINING_LABELS`. Validation and test are the same with all.
     state : int
         Random state: initial weights, order of the images, augmentation.
     image_size : int
@@ -107,6 +134,8 @@ class Experiment:
         Channels of the input.
     preprocessing : str
         Key of :data:`agelib.preprocessing.PREPROCESSING`.
+    flip_at_test : bool
+        Whether a test image counts as the mean of the outputs for it and for its mirror image.
     recipe : Recipe
         How it is trained.
     init : Experiment, optional
@@ -128,12 +157,15 @@ class Experiment:
     head: str = ""
     head_options: Mapping[str, Any] | tuple = ()
     gender: float = 0.0
+    race: float = 0.0
     init: Experiment | None = None
     fold: int | None = None
+    training_labels: str = "kept"
     state: int = 0
     image_size: int = 32
     color: str = "rgb"
     preprocessing: str = "scale"
+    flip_at_test: bool = False
     reduction: Mapping[str, Any] | tuple = field(default=())
 
     def __post_init__(self) -> None:
@@ -241,6 +273,9 @@ class Experiment:
             values[name] = dict(getattr(self, name))
         values["recipe"]["optimizer_options"] = dict(self.recipe.optimizer_options)
         values["init"] = self.init and self.init.describe()
+        for entries in (values, values["recipe"]):
+            for name in [n for n, default in _YOUNGER.items() if entries.get(n) == default]:
+                del entries[name]
         return json.loads(json.dumps(values))
 
     @classmethod

@@ -37,7 +37,8 @@ def cacheable(network: keras.Model, experiment: Experiment) -> bool:
     It does when it is frozen, with batch normalisation on its stored statistics, and the images
     are not changed on the way.
     """
-    if experiment.recipe.augmentation or experiment.recipe.mixup:
+    recipe = experiment.recipe
+    if recipe.augmentation or recipe.mixup or recipe.cutmix or experiment.flip_at_test:
         return False
     if "trunk" not in [layer.name for layer in network.layers]:
         return False

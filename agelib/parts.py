@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from agelib.backend import keras
+from agelib.experiment import Experiment
 from agelib.files import DataError
 from agelib.heads import Head
-from agelib.pipeline import Batches, Images, Targets
+from agelib.pipeline import Batches, Images, Mirrored, Targets, age_weights
+from agelib.protocols import Split
 from agelib.records import PROBABILITY_DIGITS
+from agelib.relabel import relabelled
 from agelib.store import Store
 
 PREDICTION_BATCH = 256
@@ -32,16 +36,25 @@ class Part:
         Class numbers or years.
     targets : ndarray, or dict of them by output
         What the loss compares outputs with.
+    weights : ndarray of shape (n,), optional
+        What each image counts in the loss.
     """
 
     rows: np.ndarray
     images: Any
     labels: np.ndarray
     targets: Targets
+    weights: np.ndarray | None = None
 
 
 def make_part(
-    store: Store, catalog: pd.DataFrame, rows: np.ndarray, head: Head, *, gender: bool = False
+    store: Store,
+    catalog: pd.DataFrame,
+    rows: np.ndarray,
+    head: Head,
+    *,
+    gender: bool = False,
+    race: bool = False,
 ) -> Part:
     """Return the rows that the label scheme takes, with their images and targets.
 
@@ -50,13 +63,15 @@ def make_part(
     store : Store
         Where the images are.
     catalog : DataFrame
-        With ``age`` and ``gender``.
+        With ``age``, ``gender`` and ``race``.
     rows : ndarray of int
         Rows of the part.
     head : Head
         Label scheme and targets.
     gender : bool
         Whether gender is estimated as well; then images without it are left out.
+    race : bool
+        Whether race is learnt along; images without it teach nothing about it.
 
     Raises
     ------
@@ -77,17 +92,68 @@ def make_part(
         )
     rows, labels = rows[taken], labels[taken]
     targets: Targets = head.targets(labels)
+    if gender or race:
+        targets = {"age": targets}
     if gender:
-        targets = {"age": targets, "gender": head.gender_targets(_female(catalog, rows))}
+        targets["gender"] = head.gender_targets(_female(catalog, rows))
+    if race:
+        targets["race"] = head.race_targets(catalog["race"].iloc[rows].to_numpy(object))
     return Part(rows, Images(store, rows), labels, targets)
+
+
+def make_parts(
+    experiment: Experiment, head: Head, store: Store, catalog: pd.DataFrame, split: Split
+) -> dict[str, Part]:
+    """Return the parts of a split as the experiment's network learns them and is tested on them.
+
+    Raises
+    ------
+    DataError
+        If the label scheme takes no image of a part.
+    ValueError
+        If the experiment asks for unknown training labels.
+    """
+    learnt = {name: (catalog, rows) for name, rows in split.parts().items()}
+    learnt["training"] = relabelled(catalog, split, experiment.training_labels)
+    outputs = {"gender": experiment.gender > 0, "race": experiment.race > 0}
+    parts = {
+        name: make_part(store, labels, rows, head, **outputs)
+        for name, (labels, rows) in learnt.items()
+    }
+    if experiment.recipe.balance:
+        training = parts["training"]
+        ages = learnt["training"][0]["age"].iloc[training.rows].to_numpy("int64")
+        weights = age_weights(ages, experiment.recipe.balance)
+        parts["training"] = dataclasses.replace(training, weights=weights)
+    return parts
 
 
 def _female(catalog: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
     return (catalog["gender"].iloc[rows] == "female").to_numpy(dtype="int64")
 
 
-def predict(network: keras.Model, part: Part, catalog: pd.DataFrame, head: Head) -> pd.DataFrame:
+def predict(
+    network: keras.Model,
+    part: Part,
+    catalog: pd.DataFrame,
+    head: Head,
+    *,
+    flip: bool = False,
+) -> pd.DataFrame:
     """Return the network's predictions for a part, one row per image.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `agelib.models.build`.
+    part : Part
+        Images and labels.
+    catalog : DataFrame
+        With ``file``, ``age`` and ``gender``.
+    head : Head
+        Reads the outputs.
+    flip : bool
+        Take the mean of the outputs for each image and for its mirror image.
 
     Returns
     -------
@@ -96,12 +162,13 @@ def predict(network: keras.Model, part: Part, catalog: pd.DataFrame, head: Head)
         ``expected_age`` for one class a year), or ``predicted`` in years for a regression; and
         ``female`` (0 or 1, as annotated) and ``p_female`` where there is a gender output.
     """
-    batches = Batches(part.images, batch_size=PREDICTION_BATCH)
-    outputs = network.predict(batches, verbose=0)
+    seen = [part.images, Mirrored(part.images)] if flip else [part.images]
+    each = [network.predict(Batches(x, batch_size=PREDICTION_BATCH), verbose=0) for x in seen]
+    outputs = keras.tree.map_structure(lambda *values: sum(values) / len(values), *each)
     table = catalog.iloc[part.rows][["file", "age"]].reset_index(drop=True)
     age = outputs["age"] if isinstance(outputs, dict) else outputs
     columns = head.read(np.asarray(age, dtype="float64"), part.labels)
-    if isinstance(outputs, dict):
+    if isinstance(outputs, dict) and "gender" in outputs:
         columns["female"] = _female(catalog, part.rows)
         columns["p_female"] = np.asarray(outputs["gender"], dtype="float64")[:, -1]
     digits = {name: _digits(name) for name in columns}

@@ -52,6 +52,20 @@ class Images:
         return self.store.read(self.rows[positions])
 
 
+class Mirrored:
+    """The mirror images of some images; pixels are taken when they are asked for."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return the mirror images at ``positions``."""
+        return self.images.take(positions)[:, :, ::-1]
+
+
 def epoch_order(n: int, state: int, epoch: int) -> np.ndarray:
     """Return the order of ``n`` images in an epoch: a function of random state and epoch alone.
 
@@ -92,8 +106,13 @@ class Batches(keras.utils.PyDataset):
     mixup : float
         Parameter of the Beta distribution from which each pair's share is drawn (Zhang et al.
         2018); 0: images as they are. Targets must then be numbers that can be mixed.
+    cutmix : float
+        The same of cutmix (Yun et al. 2019): a box of each image comes from another one, and
+        targets are mixed by area.
+    weights : ndarray of shape (n,), optional
+        What each image counts in the loss.
     state : sequence of int
-        Random state of mixup, e.g. that of the experiment and the epoch.
+        Random state of mixup or cutmix, e.g. that of the experiment and the epoch.
     """
 
     def __init__(
@@ -104,37 +123,83 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         order: np.ndarray | None = None,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
+        weights: np.ndarray | None = None,
         state: Sequence[int] = (0,),
     ) -> None:
         super().__init__()
         self.images, self.targets, self.batch_size, self.order = images, targets, batch_size, order
-        self.mixup, self.state = mixup, tuple(state)
+        self.mixup, self.cutmix, self.weights = mixup, cutmix, weights
+        self.state = tuple(state)
 
     def __len__(self) -> int:
         n = len(self.images) if self.order is None else len(self.order)
         return math.ceil(n / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Return batch ``index``: pixels, and targets where there are any."""
+        """Return batch ``index``: pixels, and targets and weights where there are any."""
         window = slice(index * self.batch_size, (index + 1) * self.batch_size)
         positions = window if self.order is None else self.order[window]
         pixels = self.images.take(positions)
         if self.targets is None:
             return (pixels,)
-        targets = keras.tree.map_structure(lambda values: values[positions], self.targets)
-        if not self.mixup:
-            return pixels, targets
+        rest = (self.targets,) if self.weights is None else (self.targets, self.weights)
+        rest = keras.tree.map_structure(lambda values: values[positions], rest)
+        if not (self.mixup or self.cutmix):
+            return pixels, *rest
         random = np.random.default_rng([*self.state, index])
-        share = random.beta(self.mixup, self.mixup, len(pixels)).astype("float32")
+        share = random.beta(*[self.mixup or self.cutmix] * 2, len(pixels)).astype("float32")
         other = random.permutation(len(pixels))
-        return keras.tree.map_structure(
-            lambda values: _mixed(values, other, share), (pixels, targets)
-        )
+        if self.mixup:
+            pixels = _mixed(pixels, other, share)
+        else:
+            inside = _boxes(random, 1 - share, *pixels.shape[1:3])
+            pixels = np.where(inside[..., None], pixels[other], pixels)
+            share = 1 - inside.mean(axis=(1, 2), dtype="float32")
+        return pixels, *keras.tree.map_structure(lambda values: _mixed(values, other, share), rest)
 
 
 def _mixed(values: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
     share = share.reshape(-1, *[1] * (values.ndim - 1))
     return share * values + (1 - share) * values[other]
+
+
+def _boxes(random: np.random.Generator, area: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return where boxes lie: (n, height, width) of bool, the shape of the image and any centre.
+
+    What sticks out of the image is cut off, so a box may cover less than ``area``, a share of it.
+    """
+    inside = np.ones((len(area), height, width), dtype=bool)
+    for axis, length in ((1, height), (2, width)):
+        places = np.arange(length) + 0.5
+        off = np.abs(places - random.uniform(0, length, len(area))[:, None])
+        near = off < np.sqrt(area)[:, None] * length / 2
+        inside &= np.expand_dims(near, 3 - axis)
+    return inside
+
+
+def age_weights(ages: np.ndarray, power: float) -> np.ndarray:
+    """Return what images should count so that rare ages are not drowned by frequent ones.
+
+    Parameters
+    ----------
+    ages : ndarray of shape (n,)
+        In whole years, none negative.
+    power : float
+        A weight is the number of images of about this age to this power, inverted: 0.5 for the
+        inverse square root. Numbers are smoothed over five years with a Gaussian of two, as
+        neighbouring ages look alike (Yang et al. 2021, "LDS").
+
+    Returns
+    -------
+    ndarray of shape (n,), float32
+        Their mean is one.
+    """
+    ages = np.asarray(ages, dtype="int64")
+    window = np.exp(-0.5 * (np.arange(-2, 3) / 2) ** 2)
+    smooth = np.convolve(np.bincount(ages), window / window.sum())[2:]
+    weights = smooth[ages] ** -power
+    return (weights / weights.mean()).astype("float32")
 
 
 def class_weights(targets: np.ndarray, n_classes: int) -> dict[int, float]:

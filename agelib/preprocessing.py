@@ -40,16 +40,24 @@ def _minus_one_to_one(x, images):
     return keras.layers.Rescaling(1 / 127.5, offset=-1, name="minus_one_to_one")(x)
 
 
+def _crop(x, images):
+    sides = [round(side * 8 / 9) for side in x.shape[1:3]]
+    return _minus_one_to_one(keras.layers.CenterCrop(*sides, name="crop")(x), images)
+
+
 PREPROCESSING: dict[str, Callable] = {
     "scale": _scale,  # to 0..1, as P1, P3 and P5
     "caffe": _caffe,  # BGR minus the ImageNet mean, as P2
     "minus-one-to-one": _minus_one_to_one,  # what Inception, ResNet V2 and MobileNet learnt with
     "standardize": _standardize,  # zero mean and unit variance per channel of the training part
+    "crop": _crop,  # the middle 8/9 of each side, to -1..1: what 'move' leaves of a larger image
 }
 
 AUGMENTATIONS: dict[str, Callable[[], keras.layers.Layer]] = {
     "flip": lambda: keras.layers.RandomFlip("horizontal", name="flip"),
     "shift": lambda: keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest", name="shift"),
+    # With the preprocessing 'crop' behind it this is a random crop: of 72 pixels any 64 in a row.
+    "move": lambda: keras.layers.RandomTranslation(1 / 18, 1 / 18, "nearest", name="move"),
     "rotate": lambda: keras.layers.RandomRotation(20 / 360, fill_mode="nearest", name="rotate"),
     "zoom": lambda: keras.layers.RandomZoom((-0.15, 0.05), fill_mode="nearest", name="zoom"),
     "brightness": lambda: keras.layers.RandomBrightness(0.2, name="brightness"),

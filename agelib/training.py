@@ -24,7 +24,7 @@ from agelib.frozen import Frozen, cacheable
 from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
 from agelib.optimizers import make_optimizer
-from agelib.parts import PREDICTION_BATCH, Part, make_part, predict
+from agelib.parts import PREDICTION_BATCH, Part, make_parts, predict
 from agelib.pipeline import Batches, class_weights, epoch_order, without_small_last
 from agelib.protocols import Split
 from agelib.records import Record, write_record
@@ -45,7 +45,7 @@ def compile_network(
     network : keras.Model
         From `agelib.models.build`, or what is trained of it.
     experiment : Experiment
-        Recipe and weight of the gender loss.
+        Recipe and weights of the other losses.
     head : Head
         Loss and metrics.
     n_training : int
@@ -55,12 +55,16 @@ def compile_network(
     whole = without_small_last(np.arange(n_training), recipe.batch_size)
     steps = recipe.epochs * -(-len(whole) // recipe.batch_size)
     losses: dict[str, Any] = {"loss": head.loss(), "metrics": head.metrics()}
-    if experiment.gender:
-        losses = {
-            "loss": {"age": head.loss(), "gender": head.gender_loss()},
-            "loss_weights": {"age": 1.0, "gender": experiment.gender},
-            "metrics": {"age": head.metrics(), "gender": ["accuracy"]},
-        }
+    if experiment.gender or experiment.race:
+        losses = {name: {"age": value} for name, value in losses.items()}
+        losses["loss_weights"] = {"age": 1.0}
+    for name, weight, loss in (
+        ("gender", experiment.gender, head.gender_loss()),
+        ("race", experiment.race, head.race_loss()),
+    ):
+        if weight:
+            losses["loss"][name], losses["loss_weights"][name] = loss, weight
+            losses["metrics"][name] = ["accuracy"]
     network.compile(
         optimizer=make_optimizer(recipe, steps), jit_compile=backend.jit_compile(), **losses
     )
@@ -109,7 +113,7 @@ def _run_epochs(
     training, validation = parts["training"], parts["validation"]
     weights = None
     if recipe.class_weights:
-        if not head.scheme.n_classes or experiment.gender:
+        if not head.scheme.n_classes or experiment.gender or experiment.race:
             raise ValueError(
                 f"{experiment.slug}: class weights go with classes as the only output; leave "
                 "class_weights out of the recipe"
@@ -127,7 +131,8 @@ def _run_epochs(
             order = without_small_last(order, recipe.batch_size)
             batches = Batches(
                 training.images, training.targets, batch_size=recipe.batch_size, order=order,
-                mixup=recipe.mixup, state=(experiment.state, epoch),
+                mixup=recipe.mixup, cutmix=recipe.cutmix, weights=training.weights,
+                state=(experiment.state, epoch),
             )  # fmt: skip
             raw = _RawWeights() if recipe.ema else None
             start = time.perf_counter()
@@ -218,11 +223,7 @@ class _Run:
         self.experiment, self.folder, self.catalog, self.split = experiment, folder, catalog, split
         backend.seed(experiment.state)
         head = head_of(experiment)
-        gender = experiment.gender > 0
-        self.parts = {
-            name: make_part(store, catalog, rows, head, gender=gender)
-            for name, rows in split.parts().items()
-        }
+        self.parts = make_parts(experiment, head, store, catalog, split)
         measured = self.parts["training"].images.take(slice(0, 2000))
         self.network = build(experiment, images=measured)
         if init is not None:
@@ -257,7 +258,9 @@ class _Run:
         elif self.trained is not self.network:
             self.network.set_weights(self.trained.get_weights())
         head = head_of(experiment)
-        predictions = predict(test, self.parts["test"], self.catalog, head)
+        predictions = predict(
+            test, self.parts["test"], self.catalog, head, flip=experiment.flip_at_test
+        )
         history = pd.DataFrame(checkpoints.history).rename_axis("epoch")
         history.index += 1
         seconds = float(history["seconds"].sum()) + self.ahead

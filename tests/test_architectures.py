@@ -7,7 +7,9 @@ from agelib.backend import keras
 from agelib.models import (
     alexnet,
     baselines,
+    convnext,
     coursework,
+    inverted,
     lenet,
     levi_hassner,
     residual,
@@ -101,6 +103,36 @@ def test_our_residual_network_is_small_and_has_no_bias_before_a_normalisation(si
     convolutions = [layer for layer in built.layers if isinstance(layer, keras.layers.Conv2D)]
     assert not any(layer.use_bias for layer in convolutions)
     assert built.get_layer("pool").input.shape[1:3] == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("builder", "options", "weights"),
+    [
+        (residual.residual, {"blocks": 2}, 2_799_840),
+        (residual.residual, {"widths": (64, 128, 256, 512)}, 4_903_872),
+        (inverted.inverted, {}, 588_544),
+        (convnext.convnext, {"stem_stride": 2}, 3_371_240),
+        (convnext.convnext, {"stem_stride": 2, "widths": (8, 16), "blocks": (1, 2)}, 7_584),
+    ],
+)
+def test_networks_of_the_best_model_have_width_and_depth(builder, options, weights):
+    built = network(builder, 64, **options)
+    assert built.count_params() == weights
+    assert built.output_shape == (None, built.get_layer("pool").input.shape[-1])
+
+
+def test_a_convnext_block_by_hand():
+    # Depthwise 3x3 and bias, norm, to four times the width and back, each with a bias.
+    built = network(convnext.convnext, 8, widths=(4,), blocks=(1,), kernel=3, stem_stride=2)
+    block = (9 * 4 + 4) + 8 + (4 * 16 + 16) + (16 * 4 + 4)
+    assert built.count_params() == (2 * 2 * 3 * 4 + 4) + 8 + block + 8
+    assert built.get_layer("pool").input.shape[1:3] == (4, 4)
+
+
+@pytest.mark.parametrize("builder", [inverted.inverted, convnext.convnext])
+def test_stages_need_a_width_and_a_number_of_blocks_each(builder):
+    with pytest.raises(ValueError, match="2 widths but 1 numbers"):
+        network(builder, 32, widths=(8, 16), blocks=(1,))
 
 
 def test_the_constant_baseline_learns_the_class_frequencies_and_nothing_else():

@@ -106,7 +106,8 @@ def test_gender_is_the_share_of_female_whatever_the_units(units, loss):
 @pytest.mark.parametrize(
     ("name", "labels", "options", "message"),
     [
-        ("corn", "age", {}, "corn.*softmax"),
+        ("ordinal", "age", {}, "ordinal.*softmax.*corn"),
+        ("corn", "age", {}, "needs a classification"),
         ("softmax", "age", {}, "needs a classification"),
         ("distribution", "decades-7", {}, "per-year-101"),
         ("years", "age", {"error": "huber"}, "huber.*l1"),

@@ -15,10 +15,12 @@ from agelib.models import (
     al_resnet,
     alexnet,
     baselines,
+    convnext,
     coursework,
     coursework_b,
     efficientnet_lite,
     inception,
+    inverted,
     lenet,
     levi_hassner,
     residual,
@@ -52,6 +54,8 @@ ARCHITECTURES: dict[str, Callable] = {
     "coursework_a": coursework.coursework_a,
     "coursework_b": coursework_b.coursework_b,
     "residual": residual.residual,
+    "convnext": convnext.convnext,
+    "inverted": inverted.inverted,
 }
 
 
@@ -104,7 +108,7 @@ def head_of(experiment: Experiment) -> Head:
         experiment.head,
         get_scheme(experiment.labels),
         dict(experiment.head_options),
-        dense_targets=experiment.recipe.mixup > 0,
+        dense_targets=experiment.recipe.mixup > 0 or experiment.recipe.cutmix > 0,
     )
 
 
@@ -112,9 +116,12 @@ def _outputs(features, experiment: Experiment):
     head = head_of(experiment)
     branches = features if isinstance(features, dict) else {"age": features, "gender": features}
     age = head.output(branches["age"])
-    if not experiment.gender:
-        return age
-    return {"age": age, "gender": head.gender_output(branches["gender"])}
+    outputs = {"age": age}
+    if experiment.gender:
+        outputs["gender"] = head.gender_output(branches["gender"])
+    if experiment.race:
+        outputs["race"] = head.race_output(branches["age"])
+    return outputs if len(outputs) > 1 else age
 
 
 def with_augmentation(network: keras.Model, names: tuple[str, ...]) -> keras.Model:

@@ -108,35 +108,46 @@ def lite0_network(shape: tuple[int, int, int]) -> keras.Model:
         Called "trunk", from (n, h, w, c) to (n, ceil(h/32), ceil(w/32), 1280).
     """
     inputs = keras.Input(shape, name="images")
-    x = _conv(inputs, 32, 3, 2, "stem")
+    x = convolution(inputs, 32, 3, 2, "stem")
     number = 0
     for repeats, kernel, stride, expansion, filters in _STAGES:
         for repeat in range(repeats):
-            x = _block(
+            x = inverted_block(
                 x, filters, kernel, stride if repeat == 0 else 1, expansion, f"block_{number}"
             )
             number += 1
-    x = _conv(x, 1280, 1, 1, "head")
+    x = convolution(x, 1280, 1, 1, "head")
     return keras.Model(inputs, x, name="trunk")
 
 
-def _block(x, filters, kernel, stride, expansion, name):
-    """Inverted residual block: expand the channels, filter each by itself, project them down."""
+def inverted_block(
+    x: keras.KerasTensor, filters: int, kernel: int, stride: int, expansion: int, name: str
+) -> keras.KerasTensor:
+    """Expand the channels, filter each by itself, project them down (Sandler et al. 2018)."""
     shortcut = x
     if expansion != 1:
-        x = _conv(x, expansion * x.shape[-1], 1, 1, f"{name}_expand")
+        x = convolution(x, expansion * x.shape[-1], 1, 1, f"{name}_expand")
     x = layers.DepthwiseConv2D(
         kernel, stride, "same", use_bias=False, name=f"{name}_depthwise_conv",
         depthwise_initializer=_initial(),
     )(x)  # fmt: skip
     x = _norm_and_relu6(x, f"{name}_depthwise")
-    x = _conv(x, filters, 1, 1, f"{name}_project", activation=False)
+    x = convolution(x, filters, 1, 1, f"{name}_project", activation=False)
     if stride == 1 and shortcut.shape[-1] == filters:
         x = layers.Add(name=f"{name}_add")([x, shortcut])
     return x
 
 
-def _conv(x, filters, kernel, stride, name, *, activation=True):
+def convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int,
+    stride: int,
+    name: str,
+    *,
+    activation: bool = True,
+) -> keras.KerasTensor:
+    """Convolve, normalise, and cut off below 0 and above 6 unless ``activation`` is False."""
     # 'same' pads more at the bottom and right where the stride is 2, as the original does.
     x = layers.Conv2D(
         filters, kernel, stride, "same", use_bias=False, name=f"{name}_conv",

@@ -1,0 +1,107 @@
+"""One factor at a time: what each change is worth, in years, with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from agelib.bootstrap import bootstrap
+from agelib.decisions import decide
+from agelib.files import DataError
+from agelib.records import Record
+
+
+def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
+    """Return the absolute error of each test image, its mean where several records tested it.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Random states or folds of one experiment; at least one.
+    by : str
+        How an age is decided for, a key of :data:`agelib.decisions.DECISIONS`.
+
+    Returns
+    -------
+    Series of float64
+        Years, by ``file``.
+
+    Raises
+    ------
+    DataError
+        If a record has neither probabilities of the years nor an age.
+    """
+    parts = []
+    for record in records:
+        decided = decide(record.predictions, by)
+        parts.append((decided["predicted"] - decided["age"]).abs().set_axis(decided["file"]))
+    return pd.concat(parts).groupby(level=0).mean()
+
+
+def compare(
+    groups: Mapping[str, Sequence[Record]], base: str, *, by: str = "median"
+) -> pd.DataFrame:
+    """Compare changes with a base on the same test images.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of Record
+        Records of each change by its name: random states, or folds. Without records it is pending.
+    base : str
+        Name of the group that the others are compared with.
+    by : str
+        How an age is decided for, a key of :data:`agelib.decisions.DECISIONS`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``change``: ``runs``; ``validation`` (mean error of the expected age there,
+        on which changes are chosen); ``mae`` on the test part, ``low`` and ``high``; ``sd`` of
+        the runs (missing with one run); ``difference`` from the base with ``from`` and ``to``;
+        ``n`` images. Intervals are 95 % percentile bootstrap over images, of the errors averaged
+        over runs: how much another random state moves them is what ``sd`` says. A pending change
+        has 0 runs and nothing else; without records of the base there are no differences.
+
+    Raises
+    ------
+    DataError
+        If a group was not tested on the base's images.
+    ValueError
+        If there is no group called ``base``.
+    """
+    if base not in groups:
+        raise ValueError(f"there is no group {base!r} to compare with: {', '.join(groups)}")
+    reference = image_errors(groups[base], by) if groups[base] else None
+    rows = {}
+    for name, records in groups.items():
+        if not records:
+            rows[name] = {"runs": 0}
+            continue
+        errors = image_errors(records, by)
+        row = {"runs": len(records)}
+        row["validation"] = np.mean([record.summary["validation"]["mae"] for record in records])
+        row |= dict(zip(("mae", "low", "high"), _mean(errors), strict=True))
+        runs = [image_errors([record], by).mean() for record in records]
+        row["sd"] = np.std(runs, ddof=1) if len(runs) > 1 else np.nan
+        if reference is not None and name != base:
+            if not errors.index.equals(reference.index):
+                raise DataError(f"{name} and {base} were tested on different images")
+            gain = _mean(errors - reference)
+            row |= dict(zip(("difference", "from", "to"), gain, strict=True))
+        rows[name] = row | {"n": len(errors)}
+    columns = ["runs", "validation", "mae", "low", "high", "sd", "difference", "from", "to", "n"]
+    table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
+    return table.astype({"n": "Int64"}).rename_axis("change")
+
+
+def _mean(values: pd.Series) -> tuple[float, float, float]:
+    """Return the mean and the ends of its interval."""
+    column = values.to_numpy(float)
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        return (column @ weights / weights.sum(axis=0))[None]
+
+    value, low, high = bootstrap(score, len(column), resamples=1000, state=0)
+    return float(value[0]), float(low[0]), float(high[0])

@@ -1,0 +1,56 @@
+"""Comparing changes on the same test images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agelib.ablation import compare, image_errors
+from agelib.files import DataError
+from agelib.records import Record
+
+
+def record(ages, predicted, *, files=None, validation=5.0):
+    table = pd.DataFrame({
+        "file": files or [f"{k}.jpg" for k in range(len(ages))], "age": ages,
+        "predicted": np.asarray(predicted, float),
+    })  # fmt: skip
+    return Record({"validation": {"mae": validation}}, pd.DataFrame(), table, Path())
+
+
+def test_errors_are_averaged_over_states_and_joined_over_folds():
+    states = [record([20, 30], [22, 30]), record([20, 30], [26, 31])]
+    assert image_errors(states).to_dict() == {"0.jpg": 4, "1.jpg": 0.5}
+    folds = [record([20], [22]), record([30], [33], files=["9.jpg"])]
+    assert image_errors(folds).to_dict() == {"0.jpg": 2, "9.jpg": 3}
+
+
+def test_changes_by_hand():
+    random = np.random.default_rng(0)
+    ages = random.integers(0, 100, 400)
+    off = random.integers(0, 10, 400)
+    base = [record(ages, ages + off, validation=4.0), record(ages, ages - off, validation=6.0)]
+    # One year nearer on every image, exactly.
+    better = [record(ages, ages + np.abs(off - 1))]
+    table = compare({"base": base, "better": better, "later": []}, "base", by="expected age")
+    assert table["runs"].tolist() == [2, 1, 0]
+    row = table.loc["base"]
+    inside = np.clip(ages + off, 0, 100), np.clip(ages - off, 0, 100)
+    expected = np.mean([np.abs(x - ages).mean() for x in inside])
+    assert row["validation"] == 5 and row["mae"] == pytest.approx(expected)
+    assert row["low"] < row["mae"] < row["high"] and pd.isna(row["difference"])
+    row = table.loc["better"]
+    assert pd.isna(row["sd"]) and row["n"] == 400
+    assert row["difference"] == pytest.approx(row["mae"] - expected)
+    assert row["from"] < row["difference"] < row["to"]
+    assert table.loc["later"].drop("runs").isna().all()
+    assert compare({"base": [], "better": better}, "base")["difference"].isna().all()
+
+
+def test_other_images_and_an_unknown_base_are_refused():
+    one, other = [record([20], [22])], [record([20], [22], files=["9.jpg"])]
+    with pytest.raises(DataError, match="b and a were tested on different"):
+        compare({"a": one, "b": other}, "a")
+    with pytest.raises(ValueError, match="no group 'c'"):
+        compare({"a": one}, "c")

@@ -49,7 +49,8 @@ def byte_network(network: keras.Model) -> keras.Model:
     if channels == 1:
         weights = np.asarray(_LUMINANCE, "float32")
         x = ops.round(ops.sum(x * weights, axis=-1, keepdims=True))
-    outputs = network(x)
+    # Left open, a CenterCrop decides for training, and batch statistics replace the learnt ones.
+    outputs = network(x, training=False)
     if not isinstance(outputs, dict):
         outputs = {"age": outputs}
     return keras.Model(inputs, outputs, name=f"{network.name}_of_bytes")

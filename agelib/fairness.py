@@ -272,3 +272,42 @@ def gap_table(
     table = pd.concat(rows).set_index(["measure", "attribute", "group"])
     table["p holm"] = holm(table["p"].to_numpy())
     return table.assign(clear=np.where(table["p holm"] < 0.05, "yes", "no"))
+
+
+def compared(
+    before: pd.DataFrame, after: pd.DataFrame, by: str, *, resamples: int = 1000, state: int = 0
+) -> pd.DataFrame:
+    """Return how each measure changes in each group from one network to another, paired by image.
+
+    Parameters
+    ----------
+    before, after : DataFrame
+        From `agelib.reference.subject`, of the same test images.
+    by : str
+        Their column with the groups.
+    resamples, state : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``measure`` and ``group``: means ``before`` and ``after``, ``change`` with
+        ``low`` and ``high`` (95 % interval over the same images) and ``n``.
+
+    Raises
+    ------
+    ValueError
+        If the images are not the same.
+    """
+    if before["file"].tolist() != after["file"].tolist():
+        raise ValueError("the two networks were tested on different images; give the same folds")
+    old, new = measures(before), measures(after)
+    parts = {}
+    for name in old:
+        change = mean_intervals(new[name] - old[name], before[by], resamples=resamples, state=state)
+        means = {
+            label: pd.Series(values[name]).groupby(before[by].to_numpy(), observed=True).mean()
+            for label, values in (("before", old), ("after", new))
+        }
+        parts[name] = pd.DataFrame(means).join(change.rename(columns={"value": "change"}))
+    return pd.concat(parts, names=["measure", "group"])

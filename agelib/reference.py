@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -44,7 +45,32 @@ _SMALL = Experiment(
 )
 
 
-_REFERENCE = _SMALL
+_REFERENCE = Experiment(
+    number="3.0",
+    name="small model",
+    chapter="15-the-best-model",
+    architecture="residual",
+    labels="per-year-101",
+    head="distribution",
+    gender=1.0,
+    dataset="utkface",
+    protocol="utkface-5fold",
+    fold=0,
+    image_size=72,
+    preprocessing="crop",
+    flip_at_test=True,
+    recipe=Recipe(
+        epochs=25,
+        batch_size=128,
+        optimizer="adamw",
+        learning_rate=3e-3,
+        optimizer_options={"weight_decay": 0.05},
+        schedule="cosine",
+        ema=0.998,
+        augmentation=("flip", "move", "brightness", "erase"),
+        precision="mixed_bfloat16",
+    ),
+)
 
 
 def reference(lab: Lab) -> Experiment:
@@ -74,13 +100,16 @@ def reference_records(lab: Lab) -> list[Record]:
     return lab.records(there or folds[:1])
 
 
-def subject(lab: Lab) -> pd.DataFrame:
-    """Return the reference's test predictions beside what the catalog says of each image.
+def subject(lab: Lab, records: Sequence[Record] | None = None) -> pd.DataFrame:
+    """Return test predictions beside what the catalog says of each image.
 
     Parameters
     ----------
     lab : Lab
         An open data set.
+    records : sequence of Record, optional
+        One or more folds of an experiment with one class a year and a gender output; the
+        reference's when not given.
 
     Returns
     -------
@@ -91,7 +120,8 @@ def subject(lab: Lab) -> pd.DataFrame:
         ``age_group`` (true age, ordered), ``error`` (expected minus true age, years) and
         ``gender_right``.
     """
-    table = pooled(record.predictions for record in reference_records(lab))
+    records = reference_records(lab) if records is None else records
+    table = pooled(record.predictions for record in records)
     facts = lab.catalog[["file", "gender", "race", "cluster", "fold"]]
     table = table.merge(facts, on="file", how="left", validate="one_to_one")
     derived = {

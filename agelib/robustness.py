@@ -70,7 +70,7 @@ def responses(
 
     def estimate(kind: str, level: float) -> pd.DataFrame:
         changed = dataclasses.replace(part, images=Corrupted(pixels, kind, level, state))
-        return predict(network, changed, lab.catalog, head)
+        return predict(network, changed, lab.catalog, head, flip=experiment.flip_at_test)
 
     clean = estimate("grey", 0)
     found = {

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from agelib.fairness import balanced, cell_text, cells, gap_table, gaps, holm
+from agelib.fairness import balanced, cell_text, cells, compared, gap_table, gaps, holm
 
 
 def people(n=600, *, state=0, harder=0.0):
@@ -150,3 +150,19 @@ def test_balanced_gives_each_cell_the_same_weight():
     assert (found["cells"] == 2).all()  # "c" is too small to count
     # Every cell has one value, so no resample can move its mean.
     assert found.loc["mae", ["low", "high"]].tolist() == [4, 4]
+
+
+def test_two_networks_are_compared_image_by_image():
+    before = people().assign(file=[str(k) for k in range(600)])
+    young = before["age_group"] == "young"
+    after = before.assign(error=before["error"] + np.where(young, 2.0, 0.0))
+    table = compared(before, after, "age_group")
+    assert table.loc[("bias", "young"), ["change", "low", "high"]].tolist() == pytest.approx(
+        [2] * 3
+    )
+    assert table.loc[("bias", "old"), "change"] == 0
+    mean = table.loc[("bias", "young"), "before"]
+    assert mean == pytest.approx(before.loc[young, "error"].mean())
+    assert table.loc[("mae", "young"), "n"] == young.sum()
+    with pytest.raises(ValueError, match="different images"):
+        compared(before, after.iloc[1:], "age_group")

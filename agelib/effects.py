@@ -66,8 +66,8 @@ def single_differences(dataset: str, folder: Path | str | None = None) -> pd.Dat
         ``unit`` "years" (mean absolute error) or "points" (accuracy, of 100), with a 95 % interval
         ``low`` to ``high`` over the ``n`` test images: of the paired differences, or under another
         protocol of two independent means. The base of a group is its first experiment by chapter
-        and number, and for the protocol the honest folds. ``reduced`` says whether either is smaller
-        than full size.
+        and number, and for the protocol the honest folds. ``reduced`` says whether either is
+        smaller than full size.
 
     Notes
     -----

@@ -18,6 +18,7 @@ import pandas as pd
 
 from agelib import paths
 from agelib.evaluation import pooled
+from agelib.headline import honest_protocol
 from agelib.records import find_records, load_record
 
 # The fields of a description that one factor covers; what is below no factor must agree.
@@ -65,8 +66,8 @@ def single_differences(dataset: str, folder: Path | str | None = None) -> pd.Dat
         ``unit`` "years" (mean absolute error) or "points" (accuracy, of 100), with a 95 % interval
         ``low`` to ``high`` over the ``n`` test images: of the paired differences, or under another
         protocol of two independent means. The base of a group is its first experiment by chapter
-        and number, and for the protocol the five folds. ``reduced`` says whether either is smaller
-        than full size.
+        and number, and for the protocol the honest folds. ``reduced`` says whether either is
+        smaller than full size.
 
     Notes
     -----
@@ -164,8 +165,8 @@ def _protocols_compared(group: list[_Run], load) -> list[dict]:
     by_protocol: dict[str, dict[Any, _Run]] = {}
     for run in group:
         by_protocol.setdefault(run.fields["protocol"], {}).setdefault(run.fields["fold"], run)
-    # The honest folds are the base.
-    names = sorted(by_protocol, key=lambda name: None in by_protocol[name])
+    honest = honest_protocol(group[0].fields["dataset"])
+    names = sorted(by_protocol, key=lambda name: name != honest)
     base, *others = (by_protocol[name] for name in names)
     first = next(iter(base.values()))
     a = pooled([load(run.path) for run in base.values()])

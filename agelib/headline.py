@@ -32,9 +32,9 @@ _CLASSES = ("decades-7", "five-year-14", "uneven-8", "groups-5", "adience-8")
 
 
 def honest_protocol(dataset: str) -> str | None:
-    """Return the protocol of a data set whose numbers count: the first one with folds, if any."""
-    own = [name for name, p in PROTOCOLS.items() if p.n_folds and name.startswith(f"{dataset}-")]
-    return own[0] if own else (dataset if dataset in PROTOCOLS else None)
+    """Return the protocol of a data set whose numbers count: its folds, if it has any."""
+    names = (f"{dataset}-5fold", f"{dataset}-folds", dataset)
+    return next((name for name in names if name in PROTOCOLS), None)
 
 
 def anchors(dataset: str) -> pd.DataFrame:

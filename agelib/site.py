@@ -8,6 +8,8 @@ notebooks, lists and pages lead to the same places there.
 from __future__ import annotations
 
 import ast
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,10 +17,11 @@ from pathlib import Path
 from agelib import paths
 from agelib.files import DataError, write_text
 
-_COPIED = (
-    *("notebooks/*.ipynb", "literature/*.*", "models-and-results/*.md", "models-and-results/*.png"),
-    *("datasets/README.md", "paper/*.pdf", "LICENSE"),
+_PAGES = (
+    *("notebooks/*.ipynb", "literature/README.md", "datasets/README.md"),
+    "models-and-results/**/README.md",
 )
+_LINK = re.compile(r"(\]\()([^()\s#]+)((?:#[^()\s]*)?\))")
 _TOC = """
 ```{{toctree}}
 :hidden:
@@ -52,24 +55,48 @@ def stage(target: Path) -> Path:
     """
     root = paths.root()
     shutil.rmtree(target, ignore_errors=True)
-    for pattern in _COPIED:
-        for path in sorted(root.glob(pattern)):
-            place = target / path.relative_to(root)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+    for path in sorted(path for pattern in _PAGES for path in root.glob(pattern)):
+        place = target / path.relative_to(root)
+        write_text(place, _relinked(path.read_text(encoding="utf-8"), path, target))
     _write_api(target / "api")
-    pdf = next((path for path in sorted(target.glob("paper/*.pdf"))), None)
-    if pdf is not None:
+    for pdf in root.glob("paper/*.pdf"):
         write_text(target / "paper" / "index.md", _PAPER.format(pdf=pdf.name))
+        shutil.copyfile(pdf, target / "paper" / pdf.name)
     write_text(target / "index.md", _index(target))
     return target
 
 
+def _relinked(text: str, page: Path, target: Path) -> str:
+    """Return a page's text with links to sources leading to the API; copy other linked files."""
+    root = paths.root()
+
+    def led(match: re.Match[str]) -> str:
+        place = (page.parent / match[2]).resolve()
+        if re.match(r"[a-z]+:", match[2]) or not place.is_relative_to(root):
+            return match[0]
+        inside = place.relative_to(root)
+        if inside.parts[:1] == ("agelib",):
+            name = ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
+            found = root / "api" / ("index.md" if place.is_dir() else f"{name}.md")
+            return f"{match[1]}{os.path.relpath(found, page.parent)}{match[3]}"
+        if inside == Path("README.md"):
+            return f"{match[1]}{os.path.relpath(root / 'index.md', page.parent)}{match[3]}"
+        if place.is_file() and place.suffix not in (".md", ".ipynb"):
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(place, target / inside)
+        return match[0]
+
+    return _LINK.sub(led, text)
+
+
 def _index(target: Path) -> str:
     """Return the README with the navigation below it."""
-    text = (paths.root() / "README.md").read_text(encoding="utf-8")
+    readme = paths.root() / "README.md"
+    text = _relinked(readme.read_text(encoding="utf-8"), readme, target)
     notebooks = sorted(path.stem for path in (target / "notebooks").glob("*.ipynb"))
-    about = ["literature/README", "datasets/README", "models-and-results/README"]
+    about = ["literature/README", "datasets/README"]
+    records = sorted((target / "models-and-results").rglob("README.md"))
+    about += [path.relative_to(target).with_suffix("").as_posix() for path in records]
     about += ["paper/index"] if (target / "paper" / "index.md").exists() else []
     parts = {
         "Notebooks": [f"notebooks/{name}" for name in notebooks],

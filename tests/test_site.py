@@ -63,6 +63,18 @@ def test_every_module_has_a_page_and_says_what_it_is(staged):
         assert f"automodule:: {name}\n" in (staged / "api" / f"{name}.md").read_text("utf-8")
 
 
+def test_links_to_sources_lead_to_the_api_and_linked_files_come_along(tmp_path):
+    page = paths.root() / "notebooks" / "99-x.ipynb"
+    told = "[a](../agelib/models/lenet.py) [b](../literature/reported.csv) [c](https://x.org/a.py)"
+    text = site._relinked(f"{told} [d](../agelib/) [e](../README.md#start)", page, tmp_path)
+    assert text.split() == [
+        *("[a](../api/agelib.models.lenet.md)", "[b](../literature/reported.csv)"),
+        *("[c](https://x.org/a.py)", "[d](../api/index.md)", "[e](../index.md#start)"),
+    ]
+    copied = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert copied == [tmp_path / "literature" / "reported.csv"]
+
+
 def test_staging_again_leaves_nothing_old(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "old.md").write_text("old", encoding="utf-8")

@@ -101,9 +101,11 @@ def test_a_killed_run_reads_no_image_again(faces, tmp_path, monkeypatch):
     catalog = prepare.convert(faces, source, **whole, **marks)
     assert whole["manifest"].read_bytes() == again["manifest"].read_bytes()
     rows = np.arange(len(catalog))
-    with open_store(whole["store"], catalog=catalog) as one:
-        with open_store(again["store"], catalog=catalog) as other:
-            np.testing.assert_array_equal(one.read(rows), other.read(rows))
+    with (
+        open_store(whole["store"], catalog=catalog) as one,
+        open_store(again["store"], catalog=catalog) as other,
+    ):
+        np.testing.assert_array_equal(one.read(rows), other.read(rows))
 
 
 @pytest.fixture

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import nbformat
-import yaml
-
-from agelib import paths
+from agelib.cluster import Pool, workers
 from agelib.files import DataError
+from agelib.notebook_process import STOP, TICK, Here, Outcome, There, execute, start
 from agelib.notebooks import Task, find_notebooks, plan_run
 
 # The parameters with which the whole collection trains for real within minutes on two cores.
@@ -33,37 +25,6 @@ QUICK: dict[str, Any] = {
     "TRIALS": 8,
 }
 
-_TICK = 0.2  # seconds between two looks at the running processes
-_GRACE = 15  # seconds that an interrupted notebook has to stop its kernel
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one notebook.
-
-    Parameters
-    ----------
-    name : str
-        File name without the suffix.
-    status : {'done', 'failed', 'skipped'}
-        How it ended.
-    seconds : float
-        Wall time, 0 when skipped.
-    output : Path or None
-        The executed notebook; of a failed one as far as it came, ``NAME-failed.ipynb``.
-    reason : str
-        Why it failed or was skipped, in one line; names the cell that failed.
-    cell : int or None
-        Number of the code cell that failed, from 1, not counting injected parameters.
-    """
-
-    name: str
-    status: str
-    seconds: float = 0.0
-    output: Path | None = None
-    reason: str = ""
-    cell: int | None = None
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -76,20 +37,13 @@ class Progress:
     remaining: float
 
 
-@dataclass(eq=False)
-class _Process:
-    process: subprocess.Popen[bytes]
-    partial: Path
-    log: IO[bytes]
-    started: float
-
-
 def run_collection(
     notebooks: Iterable[Path | str] | None = None,
     *,
     parameters: Mapping[str, Any] | None = None,
     output: Path | str,
     jobs: int = 1,
+    scheduler: str | None = None,
     environment: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Outcome]:
@@ -109,6 +63,9 @@ def run_collection(
         only when it has succeeded.
     jobs : int, optional
         How many notebooks may run at the same time.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers execute them, as many at the same time as there
+        are; see `agelib.cluster.workers`.
     environment : mapping, optional
         Environment variables to set for the notebooks.
     progress : callable, optional
@@ -132,11 +89,15 @@ def run_collection(
     output = Path(output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(tasks, output, dict(environment or {}), progress or (lambda state: None))
-    try:
-        while run.step(jobs):
-            time.sleep(_TICK)
-    finally:
-        run.stop()
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            (output / STOP).unlink(missing_ok=True)
+            run.pool = stack.enter_context(workers(scheduler, threads=True))
+        try:
+            while run.step(jobs if run.pool is None else run.pool.width()):
+                time.sleep(TICK)
+        finally:
+            run.stop()
     return [run.outcomes[task.name] for task in tasks]
 
 
@@ -152,7 +113,8 @@ class _Run:
     ) -> None:
         self.waiting = list(tasks)
         self.tasks = {task.name: task for task in tasks}
-        self.running: dict[str, _Process] = {}
+        self.running: dict[str, Here | There] = {}
+        self.pool: Pool | None = None
         self.outcomes: dict[str, Outcome] = {}
         self.output = output
         self.environment = environment
@@ -161,9 +123,9 @@ class _Run:
 
     def step(self, jobs: int) -> bool:
         for name, running in list(self.running.items()):
-            if running.process.poll() is not None:
+            if running.ended():
                 del self.running[name]
-                self._end(name, _collect(self.tasks[name], running, self.output))
+                self._end(name, running.outcome())
         for task in list(self.waiting):
             lost = [n for n in task.needs if n in self.outcomes and not self._succeeded(n)]
             over = all(name in self.outcomes for name in task.needs + task.after)
@@ -174,22 +136,22 @@ class _Run:
                 self._end(task.name, Outcome(task.name, "skipped", reason=reason))
             elif over and len(self.running) < jobs:
                 self.waiting.remove(task)
-                self.running[task.name] = _start(task, self.output, self.environment)
+                self.running[task.name] = self._start(task)
         self._report()
         return bool(self.running or self.waiting)
 
     def stop(self) -> None:
         """End what still runs and remove what it had written."""
         for running in self.running.values():
-            running.process.send_signal(signal.SIGINT)
+            running.interrupt()
         for running in self.running.values():
-            try:
-                running.process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                running.process.kill()  # its kernel ends by itself when its parent is gone
-                running.process.wait()
-            running.log.close()
-            running.partial.unlink(missing_ok=True)
+            running.stop()
+
+    def _start(self, task: Task) -> Here | There:
+        if self.pool is None:
+            return start(task, self.output, self.environment)
+        future = self.pool.submit(execute, task, self.output, self.environment)
+        return There(task, self.output, future, time.monotonic())
 
     def _succeeded(self, name: str) -> bool:
         return self.outcomes[name].status == "done"
@@ -218,74 +180,3 @@ class _Run:
             remaining=sum(remaining) / max(1, len(self.running)),
         )
         self.progress(state)
-
-
-def _start(task: Task, output: Path, environment: dict[str, str]) -> _Process:
-    partial = output / f".{task.name}.partial.ipynb"
-    command = [sys.executable, "-m", "papermill", str(task.path), str(partial)]
-    command += ["--kernel", "python3", "--language", "python", "--start-timeout", "180"]
-    command += ["--no-progress-bar", "--log-level", "ERROR"]
-    if task.parameters:
-        text = yaml.safe_dump(task.parameters)
-        command += ["--parameters_base64", base64.b64encode(text.encode()).decode()]
-    # First on Jupyter's path, so that `python3` is this environment's kernel whatever kernels
-    # the user has installed elsewhere.
-    own = os.path.join(sys.prefix, "share", "jupyter")
-    inherited = [os.environ["JUPYTER_PATH"]] if os.environ.get("JUPYTER_PATH") else []
-    variables = {"JUPYTER_PATH": os.pathsep.join([own, *inherited]), **environment}
-    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process is collected
-    process = subprocess.Popen(
-        command,
-        cwd=paths.root(),
-        env={**os.environ, **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them all
-    )
-    return _Process(process, partial, log, time.monotonic())
-
-
-def _collect(task: Task, running: _Process, output: Path) -> Outcome:
-    seconds = time.monotonic() - running.started
-    done, failed = output / f"{task.name}.ipynb", output / f"{task.name}-failed.ipynb"
-    with running.log as log:
-        log.seek(0)
-        lines = log.read().decode("utf-8", "replace").strip().splitlines()
-    if running.process.returncode == 0:
-        os.replace(running.partial, done)
-        failed.unlink(missing_ok=True)
-        return Outcome(task.name, "done", seconds, done)
-    done.unlink(missing_ok=True)
-    last = _plain(lines[-1]) if lines else f"exit status {running.process.returncode}"
-    if not running.partial.exists():
-        return Outcome(task.name, "failed", seconds, reason=last)
-    os.replace(running.partial, failed)
-    cell, reason = _failed_cell(failed, last)
-    return Outcome(task.name, "failed", seconds, failed, reason, cell)
-
-
-def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
-    """Return the number of the cell that failed and a line that says where and why."""
-    number, found, reason = 0, None, last_line
-    if "DeadKernelError" in last_line:
-        reason = "the kernel died, which mostly means that memory ran out"
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type != "code":
-            continue
-        if "injected-parameters" not in cell.metadata.get("tags", ()):
-            number += 1
-        if cell.metadata.get("papermill", {}).get("start_time"):
-            found = number, (cell.source.strip().splitlines() or [""])[0]
-        errors = [entry for entry in cell.outputs if entry.output_type == "error"]
-        if errors:
-            message = _plain(errors[0].evalue).strip().splitlines() or [""]
-            reason = f"{errors[0].ename}: {message[-1]}"
-            break
-    if found is None:
-        return None, reason
-    return found[0], f"code cell {found[0]} ({found[1]}): {reason}"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)

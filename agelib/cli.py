@@ -15,7 +15,12 @@ from agelib import paths
 from agelib.cli_export import add_export_command
 from agelib.cli_fetch import add_fetch_command
 from agelib.cli_folder import add_label_options, label_folder
-from agelib.cli_pending import add_train_command, pending_table, whole_number
+from agelib.cli_pending import (
+    add_scheduler_option,
+    add_train_command,
+    pending_table,
+    whole_number,
+)
 from agelib.cli_predict import add_predict_command
 from agelib.cli_search import add_search_command
 from agelib.cli_ship import add_ship_command
@@ -79,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--jobs", type=whole_number, default=1, metavar="N", help="notebooks at a time"
     )
+    add_scheduler_option(run)
     run.add_argument("--retrain", action="store_true", help="train even where there is a record")
     run.add_argument(
         *("-p", "--parameter"),
@@ -115,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "--jobs", type=whole_number, metavar="N", help="threads; default all cores"
     )
+    add_scheduler_option(prepare)
     prepare.add_argument(
         "--own",
         action="store_true",
@@ -156,6 +163,7 @@ def _run(options: argparse.Namespace) -> int:
         parameters=parameters,
         output=output,
         jobs=options.jobs,
+        scheduler=options.scheduler,
         environment=environment,
         progress=_Meter(sys.stderr),
     )
@@ -290,6 +298,7 @@ def _prepare(options: argparse.Namespace) -> int:
             color=options.color,
             own=options.own,
             jobs=options.jobs,
+            scheduler=options.scheduler,
             progress=show,
         )
     for name, count in prepared.counts.items():

@@ -21,7 +21,18 @@ def whole_number(text: str) -> int:
 
 def tell(outcome: Trained) -> None:
     """Print what became of a training, one line as it comes."""
-    print(f"{outcome.status}: {outcome.experiment.slug} {outcome.reason}".rstrip(), flush=True)
+    what = outcome.experiment.slug if outcome.experiment else "a trial"
+    print(f"{outcome.status}: {what} {outcome.reason}".rstrip(), flush=True)
+
+
+def add_scheduler_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--scheduler`` to a command that can send its tasks to a cluster."""
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="send the work to the workers of this Dask scheduler (tcp://host:8786, or its "
+        "scheduler file); needs agelib[cluster]",
+    )
 
 
 def add_train_command(commands: argparse._SubParsersAction) -> None:
@@ -43,6 +54,10 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
     train.add_argument(
         "--budget", type=whole_number, metavar="MINUTES", help="stop after this many minutes"
     )
+    train.add_argument(
+        "--jobs", type=whole_number, default=1, metavar="N", help="experiments at a time"
+    )
+    add_scheduler_option(train)
     train.add_argument("--dataset", help="only this data set")
     train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
 
@@ -94,7 +109,8 @@ def _train(options: argparse.Namespace) -> int:
         and options.chapter in (None, entry.experiment.chapter)
     ]
     budget = None if options.budget is None else 60 * options.budget
-    outcomes = train_pending(entries, budget=budget, told=tell)
+    where = {"scheduler": options.scheduler, "jobs": options.jobs}
+    outcomes = train_pending(entries, budget=budget, told=tell, **where)
     done = sum(outcome.status == "done" for outcome in outcomes)
     print(f"{done} trained, {len(entries) - done} pending")
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

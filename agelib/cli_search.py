@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agelib.cli_pending import tell, whole_number
+from agelib.cli_pending import add_scheduler_option, tell, whole_number
 
 
 def add_search_command(commands: argparse._SubParsersAction) -> None:
@@ -38,6 +38,10 @@ def add_search_command(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="so many proposals of the sampler",
     )
+    search.add_argument(
+        "--jobs", type=whole_number, default=1, metavar="N", help="trials at a time"
+    )
+    add_scheduler_option(search)
     search.add_argument("--image-size", type=whole_number, default=80, help="in pixels; default 80")
     search.add_argument(
         "--epochs", type=whole_number, default=8, help="budget of a trial; default 8"
@@ -69,7 +73,8 @@ def _search(options: argparse.Namespace) -> int:
     )
     budget = None if options.budget is None else 60 * options.budget
     lab = Lab(options.dataset, retrain=False, epochs=None, jobs=None)
-    records = search(lab, experiments, extra=options.extra, budget=budget, told=told)
+    where = {"scheduler": options.scheduler, "jobs": options.jobs}
+    records = search(lab, experiments, extra=options.extra, budget=budget, told=told, **where)
     pruned = sum(bool(record.summary.get("pruned")) for record in records)
     total = len(experiments) + options.extra
     print(f"{len(records)} of {total} trials have a record, {pruned} of them pruned")

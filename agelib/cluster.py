@@ -11,21 +11,21 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
-import multiprocessing
 import os
-import threading
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from agelib.files import DataError
 
 ATTEMPTS = 3  # so often a task is begun whose worker dies
 _PATIENCE = 20  # seconds in which a scheduler must answer
-# Keras, its random numbers and its graphs belong to a process, so a task has it for itself even
-# on a worker with several threads.
-_ALONE = threading.Lock()
 
 
 class Pool:
@@ -63,8 +63,8 @@ def workers(
     jobs : int
         Number of local workers; one that is no thread works in this very process.
     threads : bool
-        Whether tasks may share a process; otherwise each has one of its own, or a cluster's
-        worker to itself.
+        Whether tasks may share a process; otherwise each has one of its own, also on a cluster:
+        Keras, its random numbers and its graphs belong to a process.
 
     Raises
     ------
@@ -150,18 +150,47 @@ class _Processes(ThreadPoolExecutor):
         return super().submit(_in_a_process, function, arguments)
 
 
+# The task's process, which ends when the one that waits for it has died.
+_CHILD = """
+import os, pickle, sys, threading, time
+
+def watch(parent=os.getppid()):
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+threading.Thread(target=watch, daemon=True).start()
+task, result = sys.argv[1:]
+with open(task, "rb") as file:
+    function, arguments = pickle.load(file)
+try:
+    outcome = function(*arguments), None
+except KeyboardInterrupt:
+    sys.exit(130)
+except Exception as error:
+    outcome = None, error
+with open(result, "wb") as file:
+    pickle.dump(outcome, file)
+"""
+
+
 def _in_a_process(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    context = multiprocessing.get_context("spawn")
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with ProcessPoolExecutor(1, mp_context=context) as own:
-                return own.submit(function, *arguments).result()
-        except BrokenProcessPool:
-            if attempt == ATTEMPTS:
-                raise RuntimeError(
-                    f"its process died {ATTEMPTS} times, which mostly means that memory ran out"
-                ) from None
-    raise AssertionError("unreachable")
+    """Do a task in the main thread of a fresh process; in another one if that dies."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for _ in range(ATTEMPTS):
+        with tempfile.TemporaryDirectory() as place:
+            task, result = Path(place) / "task", Path(place) / "result"
+            task.write_bytes(pickle.dumps((function, arguments)))
+            command = [sys.executable, "-c", _CHILD, str(task), str(result)]
+            status = subprocess.run(command, env=environment, check=False).returncode
+            if status == 0:
+                value, error = pickle.loads(result.read_bytes())
+                if error is not None:
+                    raise error
+                return value
+            if status in (130, -signal.SIGINT):
+                raise RuntimeError("interrupted")
+    raise RuntimeError(f"its process died {ATTEMPTS} times, which mostly means that memory ran out")
 
 
 class _There:
@@ -182,8 +211,7 @@ def _on_a_worker(
     arguments: tuple[Any, ...],
 ) -> Any:
     os.environ.update(settings)
-    with contextlib.nullcontext() if threads else _ALONE:
-        return function(*arguments)
+    return function(*arguments) if threads else _in_a_process(function, arguments)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agelib import paths
+from agelib.cluster import as_done, workers
 from agelib.experiment import Experiment
 from agelib.files import DataError
 from agelib.lab import Lab
@@ -39,9 +40,12 @@ class Pending:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What became of a pending experiment: ``status`` is done, paused or failed."""
+    """What became of a pending experiment: ``status`` is done, paused or failed.
 
-    experiment: Experiment
+    ``experiment`` is None where a worker died with a trial of a search.
+    """
+
+    experiment: Experiment | None
     status: str
     reason: str = ""
 
@@ -98,8 +102,10 @@ def train_pending(
     *,
     budget: float | None = None,
     told: Callable[[Trained], Any] = lambda outcome: None,
+    scheduler: str | None = None,
+    jobs: int = 1,
 ) -> list[Trained]:
-    """Train pending experiments in their order until the budget is used up.
+    """Train pending experiments, begun in their order, until the budget is used up.
 
     A run that the budget ends in the middle keeps its checkpoint and goes on the next time. An
     experiment that cannot be trained here, for want of weights or images, is reported, and the
@@ -113,36 +119,53 @@ def train_pending(
         Seconds; no limit when omitted.
     told : callable
         Called with each outcome as it comes.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers train, see `agelib.cluster.workers`.
+    jobs : int
+        How many experiments are trained at the same time here, each in a process of its own
+        when it is more than one.
 
     Returns
     -------
     list of Trained
-        One for each experiment that was begun.
+        One for each experiment that was begun, as they ended.
     """
-    end = None if budget is None else time.monotonic() + budget
+    # Wall-clock time: it is the same for every process.
+    end = None if budget is None else time.time() + budget
     outcomes = []
-    for entry in entries:
-        if end is not None and time.monotonic() >= end:
-            break
-        outcome = _train_one(entry.experiment, end)
-        outcomes.append(outcome)
-        told(outcome)
+    with workers(scheduler, jobs=jobs) as pool:
+        tasks = ((entry.experiment, end) for entry in entries)
+        for (experiment, _), outcome in as_done(pool, _train_one, tasks):
+            if isinstance(outcome, Exception):
+                outcome = Trained(experiment, "failed", first_line(outcome))
+            if outcome is not None:
+                outcomes.append(outcome)
+                told(outcome)
     return outcomes
 
 
-def _train_one(experiment: Experiment, end: float | None) -> Trained:
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _train_one(experiment: Experiment, end: float | None) -> Trained | None:
+    """Train an experiment, unless the budget is over before it is begun."""
+
     def pause(epoch: int, score: float) -> bool:
-        if end is not None and time.monotonic() >= end and epoch < experiment.recipe.epochs:
+        if end is not None and time.time() >= end and epoch < experiment.recipe.epochs:
             raise _Paused(f"after epoch {epoch} of {experiment.recipe.epochs}")
         return False
 
+    if end is not None and time.time() >= end:
+        return None
     try:
         lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None)
         lab.train(experiment, after_epoch=pause)
     except _Paused as paused:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
-        return Trained(experiment, "failed", str(error).splitlines()[0])
+        return Trained(experiment, "failed", first_line(error))
     return Trained(experiment, "done")
 
 

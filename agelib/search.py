@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from agelib.cluster import as_done, workers
 from agelib.experiment import Experiment
 from agelib.files import DataError, DivergedError
 from agelib.lab import Lab
-from agelib.pending import Trained
+from agelib.pending import Trained, first_line
 from agelib.records import Record
 from agelib.study import Study, Turn
 
@@ -31,6 +32,8 @@ def search(
     extra: int = 0,
     budget: float | None = None,
     told: Callable[[Trained], Any] = lambda outcome: None,
+    scheduler: str | None = None,
+    jobs: int = 1,
 ) -> list[Record]:
     """Train experiments as the trials of one study, prune the hopeless, and return the records.
 
@@ -59,6 +62,12 @@ def search(
         begun.
     told : callable
         Called with what became of each trial that this call began.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers train, see `agelib.cluster.workers`. They
+        share the study with whoever else searches.
+    jobs : int
+        How many trials are trained at the same time here, each in a process of its own when it
+        is more than one.
 
     Returns
     -------
@@ -68,7 +77,8 @@ def search(
     Raises
     ------
     ValueError
-        If two experiments have one number, or there is none.
+        If two experiments have one number, or there is none; if several processes are to
+        ``retrain``, since that study is of one.
     DataError
         If a record belongs to another description, the study's file is damaged, or images are
         missing.
@@ -78,16 +88,48 @@ def search(
     Pruning: the median rule from half of the epochs on, see :mod:`agelib.study`. A pruned trial
     has a record like any other, which says so.
     """
+    experiments = list(experiments)
     study = _study(lab, experiments, extra)
-    if not study.settled():
-        study.open()
-        end = None if budget is None else time.monotonic() + budget
-        while end is None or time.monotonic() < end:
-            turn = study.take_turn()
-            if turn is None:
-                break
-            told(_train(study, turn, end))
-    return study.records()
+    if study.settled():
+        return study.records()
+    end = None if budget is None else time.time() + budget
+    study.open()
+    if scheduler is None and jobs == 1:
+        while (outcome := _turn(study, end)) is not None:
+            told(outcome)
+        return study.records()
+    if lab.retrain:
+        raise ValueError("the trials are trained once more by one process: leave out retrain")
+    task = (lab.dataset, lab.epochs, experiments, extra, end)
+    with workers(scheduler, jobs=jobs) as pool:
+        for _, outcome in as_done(pool, _one_turn, [task] * study.left_to_do()):
+            if isinstance(outcome, Exception):
+                outcome = Trained(None, "failed", first_line(outcome))
+            if outcome is not None:
+                told(outcome)
+    # What the others proposed is known to a study that is made now.
+    return _study(lab, experiments, extra).records()
+
+
+def _turn(study: Study, end: float | None) -> Trained | None:
+    """Train the next trial; return what became of it, or None if there is none or no time."""
+    if end is not None and time.time() >= end:
+        return None
+    turn = study.take_turn()
+    return None if turn is None else _train(study, turn, end)
+
+
+def _one_turn(
+    dataset: str,
+    epochs: int | None,
+    experiments: list[Experiment],
+    extra: int,
+    end: float | None,
+) -> Trained | None:
+    """Train the next trial of the study that is shared, in a process that has no other."""
+    study = _study(Lab(dataset, retrain=False, epochs=epochs, jobs=None), experiments, extra)
+    study.open()
+    return _turn(study, end)
 
 
 def failures(lab: Lab, experiments: Iterable[Experiment]) -> dict[str, str]:
@@ -121,7 +163,7 @@ def _train(study: Study, turn: Turn, end: float | None) -> Trained:
     except _Paused as paused:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         # Anything else may go well another time.
         if isinstance(error, DivergedError):
             study.fail(turn, reason)
@@ -143,6 +185,6 @@ def _after_epoch(turn: Turn, end: float | None, epoch: int, score: float) -> boo
         return False
     if turn.trial.should_prune():
         return True
-    if end is not None and time.monotonic() >= end:
+    if end is not None and time.time() >= end:
         raise _Paused(f"after epoch {epoch} of {epochs}")
     return False

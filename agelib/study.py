@@ -77,6 +77,11 @@ class Study:
         ended = all(self._ended(each) for each in self.experiments.values())
         return ended and not self.lab.retrain and len(self._proposals()) >= self.extra
 
+    def left_to_do(self) -> int:
+        """Return how many trials have neither a record nor a note of failure, proposals too."""
+        waiting = sum(not self._ended(each) for each in self.experiments.values())
+        return waiting + max(0, self.extra - len(self._proposals()))
+
     def records(self) -> list[Record]:
         """Return the records that there are."""
         folders = {each: self.lab.folder(each) for each in self.experiments.values()}

@@ -72,8 +72,8 @@ def test_ten_times_the_images_need_little_more_memory(faces, tmp_path):
         (tmp_path / f"{folder.name}-made").mkdir()
         process = started(folder, tmp_path / f"{folder.name}-made")
         peaks.append(int(process.communicate()[0].split()[-1]) / 1024)
-    # 2,700 thumbnails, sketches and rows: a few megabytes; the images themselves would be 8.
-    assert peaks[1] - peaks[0] < 70 and peaks[1] < 350
+    # Mostly one block of sketched thumbnails, full only with the larger number.
+    assert peaks[1] - peaks[0] < 100 and peaks[1] < 350, peaks
 
 
 def test_a_killed_run_reads_no_image_again(faces, tmp_path, monkeypatch):
@@ -101,9 +101,11 @@ def test_a_killed_run_reads_no_image_again(faces, tmp_path, monkeypatch):
     catalog = prepare.convert(faces, source, **whole, **marks)
     assert whole["manifest"].read_bytes() == again["manifest"].read_bytes()
     rows = np.arange(len(catalog))
-    with open_store(whole["store"], catalog=catalog) as one:
-        with open_store(again["store"], catalog=catalog) as other:
-            np.testing.assert_array_equal(one.read(rows), other.read(rows))
+    with (
+        open_store(whole["store"], catalog=catalog) as one,
+        open_store(again["store"], catalog=catalog) as other,
+    ):
+        np.testing.assert_array_equal(one.read(rows), other.read(rows))
 
 
 @pytest.fixture

@@ -1,0 +1,217 @@
+"""One notebook of a run: executed by papermill in a process of its own, here or on a cluster."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import nbformat
+import yaml
+
+from agelib import paths
+from agelib.notebooks import Task
+
+TICK = 0.2  # seconds between two looks at the running processes
+_GRACE = 15  # seconds that an interrupted notebook has to stop its kernel
+STOP = ".stop"  # in the output folder: the run is over, whoever works for it
+
+# Papermill, which ends when the process that started it has died, as a killed worker has.
+_PAPERMILL = """
+import os, sys, threading, time
+
+def watch(parent=os.getppid()):
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+threading.Thread(target=watch, daemon=True).start()
+from papermill.__main__ import papermill
+papermill()
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one notebook.
+
+    Parameters
+    ----------
+    name : str
+        File name without the suffix.
+    status : {'done', 'failed', 'skipped'}
+        How it ended.
+    seconds : float
+        Wall time, 0 when skipped.
+    output : Path or None
+        The executed notebook; of a failed one as far as it came, ``NAME-failed.ipynb``.
+    reason : str
+        Why it failed or was skipped, in one line; names the cell that failed.
+    cell : int or None
+        Number of the code cell that failed, from 1, not counting injected parameters.
+    """
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    output: Path | None = None
+    reason: str = ""
+    cell: int | None = None
+
+
+@dataclass(eq=False)
+class Here:
+    """A notebook that papermill executes in a process on this machine."""
+
+    task: Task
+    output: Path
+    process: subprocess.Popen[bytes]
+    partial: Path
+    log: IO[bytes]
+    started: float
+
+    def ended(self) -> bool:
+        """Return whether it has ended."""
+        return self.process.poll() is not None
+
+    def outcome(self) -> Outcome:
+        """Return what became of it."""
+        return _collect(self, time.monotonic() - self.started)
+
+    def interrupt(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        """See that it ends, and remove what it had written."""
+        try:
+            self.process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its kernel ends by itself when its parent is gone
+            self.process.wait()
+        self.log.close()
+        self.partial.unlink(missing_ok=True)
+
+
+@dataclass(eq=False)
+class There:
+    """A notebook that a worker of a cluster executes."""
+
+    task: Task
+    output: Path
+    future: Future
+    started: float
+
+    def ended(self) -> bool:
+        """Return whether it has ended."""
+        return self.future.done()
+
+    def outcome(self) -> Outcome:
+        """Return what became of it."""
+        if error := self.future.exception():
+            seconds = time.monotonic() - self.started
+            return Outcome(self.task.name, "failed", seconds, reason=f"its worker: {error}")
+        return self.future.result()
+
+    def interrupt(self) -> None:
+        """Ask it to end."""
+        (self.output / STOP).touch()
+
+    def stop(self) -> None:
+        """See that it ends, and remove what it had written."""
+        self.future.cancel()
+
+
+def execute(task: Task, output: Path, environment: dict[str, str]) -> Outcome:
+    """Execute a notebook on this machine, to its end or until the run is stopped."""
+    running = start(task, output, environment)
+    while not running.ended():
+        if (output / STOP).exists():
+            running.interrupt()
+            running.stop()
+            return Outcome(task.name, "failed", reason="the run was stopped")
+        time.sleep(TICK)
+    return running.outcome()
+
+
+def start(task: Task, output: Path, environment: dict[str, str]) -> Here:
+    """Start papermill on a notebook."""
+    # A name of its own: what a worker left that died must not meet the second attempt.
+    partial = output / f".{task.name}.{uuid.uuid4().hex[:8]}.partial.ipynb"
+    command = [sys.executable, "-c", _PAPERMILL, str(task.path), str(partial)]
+    command += ["--kernel", "python3", "--language", "python", "--start-timeout", "180"]
+    command += ["--no-progress-bar", "--log-level", "ERROR"]
+    if task.parameters:
+        text = yaml.safe_dump(task.parameters)
+        command += ["--parameters_base64", base64.b64encode(text.encode()).decode()]
+    # First on Jupyter's path, so that `python3` is this environment's kernel whatever kernels
+    # the user has installed elsewhere.
+    own = os.path.join(sys.prefix, "share", "jupyter")
+    inherited = [os.environ["JUPYTER_PATH"]] if os.environ.get("JUPYTER_PATH") else []
+    variables = {"JUPYTER_PATH": os.pathsep.join([own, *inherited]), **environment}
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process is collected
+    process = subprocess.Popen(
+        command,
+        cwd=paths.root(),
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them all
+    )
+    return Here(task, output, process, partial, log, time.monotonic())
+
+
+def _collect(running: Here, seconds: float) -> Outcome:
+    task, output = running.task, running.output
+    done, failed = output / f"{task.name}.ipynb", output / f"{task.name}-failed.ipynb"
+    with running.log as log:
+        log.seek(0)
+        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    if running.process.returncode == 0:
+        os.replace(running.partial, done)
+        failed.unlink(missing_ok=True)
+        return Outcome(task.name, "done", seconds, done)
+    done.unlink(missing_ok=True)
+    last = _plain(lines[-1]) if lines else f"exit status {running.process.returncode}"
+    if not running.partial.exists():
+        return Outcome(task.name, "failed", seconds, reason=last)
+    os.replace(running.partial, failed)
+    cell, reason = _failed_cell(failed, last)
+    return Outcome(task.name, "failed", seconds, failed, reason, cell)
+
+
+def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
+    """Return the number of the cell that failed and a line that says where and why."""
+    number, found, reason = 0, None, last_line
+    if "DeadKernelError" in last_line:
+        reason = "the kernel died, which mostly means that memory ran out"
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        if "injected-parameters" not in cell.metadata.get("tags", ()):
+            number += 1
+        if cell.metadata.get("papermill", {}).get("start_time"):
+            found = number, (cell.source.strip().splitlines() or [""])[0]
+        errors = [entry for entry in cell.outputs if entry.output_type == "error"]
+        if errors:
+            message = _plain(errors[0].evalue).strip().splitlines() or [""]
+            reason = f"{errors[0].ename}: {message[-1]}"
+            break
+    if found is None:
+        return None, reason
+    return found[0], f"code cell {found[0]} ({found[1]}): {reason}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -1,0 +1,157 @@
+"""Tasks for threads, processes and a Dask cluster: the same results, and what a death costs."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agelib import cluster, paths, prepare
+from agelib.catalog import list_images
+from agelib.cluster import as_done, in_order, workers
+from agelib.datasets.sample import write_sample
+from agelib.datasets.source import Source
+from agelib.datasets.utkface import parse_name
+from agelib.experiment import Experiment, Recipe
+from agelib.files import DataError
+from agelib.lab import start
+from agelib.pending import pending, train_pending
+from agelib.records import load_record
+from agelib.store import open_store
+
+LENET = Experiment(
+    number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
+    dataset="sample", protocol="p1-decades", color="grey", image_size=16,
+    recipe=Recipe(epochs=2),
+)  # fmt: skip
+
+
+def doubled(number):
+    return 2 * number
+
+
+def told(number, folder, worker):
+    """Fail for 1, kill the process or its worker once for 2 and always for 3; note attempts."""
+    with open(Path(folder) / f"{number}", "a") as notes:
+        notes.write(f"{os.getpid()}\n")
+        attempts = notes.tell()
+    if number == 1:
+        raise ValueError("always fails")
+    if number == 3 or (number == 2 and attempts < 10):
+        time.sleep(0.2)
+        os.kill(os.getppid() if worker else os.getpid(), signal.SIGKILL)
+        time.sleep(20)
+    return 2 * number
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    distributed = pytest.importorskip("distributed")
+    with pytest.MonkeyPatch.context() as patch:
+        # The workers are processes that import this module and the package.
+        here = [str(paths.root()), str(paths.root() / "tests"), os.environ.get("PYTHONPATH", "")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(here))
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            host="127.0.0.1",
+        ) as two:  # fmt: skip
+            yield two.scheduler_address
+
+
+@pytest.mark.parametrize("how", [{"threads": True, "jobs": 3}, {"jobs": 1}])
+def test_local_workers_keep_the_order_and_few_wait(how):
+    taken = []
+
+    def tasks():
+        for number in range(40):
+            taken.append(number)
+            yield (number,)
+
+    with workers(**how) as pool:
+        results = in_order(pool, doubled, tasks())
+        assert next(results) == 0 and len(taken) < 10
+        assert list(results) == [2 * number for number in range(1, 40)]
+
+
+def test_in_this_process_a_task_begins_when_the_one_before_is_told(tmp_path):
+    begun = []
+    with workers(jobs=1) as pool:
+        for (number,), result in as_done(pool, lambda n: begun.append(n) or n, [(1,), (2,), (3,)]):
+            assert result == number == begun[-1]
+
+
+def test_processes_of_their_own_and_what_a_death_costs(tmp_path):
+    with workers(jobs=2) as pool:
+        tasks = [(number, str(tmp_path), False) for number in range(4)]
+        results = {task[0]: result for task, result in as_done(pool, told, tasks)}
+    check(results, tmp_path, attempts=cluster.ATTEMPTS)
+
+
+def test_on_a_cluster_a_death_costs_one_task_and_a_failure_is_reported(scheduler, tmp_path):
+    with workers(scheduler) as pool:
+        tasks = [(number, str(tmp_path), True) for number in range(8)]
+        results = {task[0]: result for task, result in as_done(pool, told, tasks)}
+    assert [results[number] for number in range(4, 8)] == [8, 10, 12, 14]
+    check(results, tmp_path, attempts=4)
+
+
+def check(results, folder, *, attempts):
+    assert results[0] == 0 and results[2] == 4
+    assert isinstance(results[1], ValueError) and str(results[1]) == "always fails"
+    assert isinstance(results[3], Exception)
+    begun = {number: (folder / f"{number}").read_text().split() for number in range(4)}
+    assert len(begun[0]) == 1 and len(begun[2]) == 2
+    assert len(set(begun[3])) == attempts
+    assert str(os.getpid()) not in begun[0]
+
+
+def test_a_cluster_reads_images_as_threads_do(scheduler, tmp_path):
+    faces = write_sample(tmp_path / "faces", n=100)
+    source = Source(list_images(faces), parse_name)
+    made = []
+    for name, where in (("here", {"jobs": 1}), ("there", {"scheduler": scheduler})):
+        files = {"manifest": tmp_path / f"{name}.csv", "store": tmp_path / f"{name}.h5"}
+        how = {"dataset": "x", "licence": "", "size": 16}
+        made.append((prepare.convert(faces, source, **files, **how, **where), files["store"]))
+    (one, here), (two, there) = made
+    pd.testing.assert_frame_equal(one, two)
+    with open_store(here, catalog=one) as first, open_store(there, catalog=one) as second:
+        rows = np.arange(len(one))
+        np.testing.assert_array_equal(first.read(rows), second.read(rows))
+
+
+def test_a_cluster_trains_what_is_pending_as_one_process_does(scheduler, tmp_path, monkeypatch):
+    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path / "data"))
+    wanted = [
+        LENET,
+        LENET.tweak("2.0", "cannot", options={"no_such_option": 1}),
+        LENET.tweak("3.0", "slower", recipe={"learning_rate": 1e-4}),
+    ]
+    losses = []
+    for name, address in (("here", None), ("there", scheduler)):
+        monkeypatch.setenv("AGELIB_RESULTS", str(tmp_path / name))
+        lab = start("sample", sample_size=200)
+        lab.store(16, "grey")
+        lab.planned("wanted", wanted)
+        outcomes = train_pending(pending(), scheduler=address)
+        assert {o.experiment.number: o.status for o in outcomes} == {
+            "1.0": "done", "2.0": "failed", "3.0": "done",
+        }  # fmt: skip
+        histories = [load_record(lab.folder(wanted[at])).history["loss"] for at in (0, 2)]
+        losses.append(np.concatenate(histories))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+def test_no_scheduler_and_no_package_are_told(monkeypatch):
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    with (
+        pytest.raises(DataError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 .*dask s"),
+        workers("tcp://127.0.0.1:9"),
+    ):
+        pass
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(DataError, match=r"agelib\[cluster\]"), workers("tcp://127.0.0.1:9"):
+        pass

@@ -41,8 +41,10 @@ def _minus_one_to_one(x, images):
 
 
 def _crop(x, images):
-    sides = [round(side * 8 / 9) for side in x.shape[1:3]]
-    return _minus_one_to_one(keras.layers.CenterCrop(*sides, name="crop")(x), images)
+    # Not CenterCrop: where nobody says whether this is training, it tells all layers that it is.
+    rests = [side - round(side * 8 / 9) for side in x.shape[1:3]]
+    borders = tuple((rest // 2, rest - rest // 2) for rest in rests)
+    return _minus_one_to_one(keras.layers.Cropping2D(borders, name="crop")(x), images)
 
 
 PREPROCESSING: dict[str, Callable] = {

@@ -204,7 +204,7 @@ def excerpt(clone):
 
 def run_all(page):
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells").click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
 def test_a_chapter_is_run_and_a_tweak_lands_beside_it(lab, page, clone):

@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from agelib.files import DataError
 from agelib.plots_prediction import evidence, plot_prediction
@@ -164,5 +165,6 @@ def _picture(widgets: Any, caption: str, png: bytes) -> Any:
     text = widgets.HTML(f"<b>{html.escape(caption)}</b>")
     if not png:
         return text
-    fitting = widgets.Layout(max_width="100%", object_fit="contain")
+    width = Image.open(io.BytesIO(png)).width
+    fitting = widgets.Layout(width=f"{width}px", max_width="100%", object_fit="contain")
     return widgets.VBox([text, widgets.Image(value=png, format="png", layout=fitting)])

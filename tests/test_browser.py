@@ -204,16 +204,20 @@ def excerpt(clone):
 
 def run_all(page):
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells").click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
 def test_a_chapter_is_run_and_a_tweak_lands_beside_it(lab, page, clone):
     headings = excerpt(clone)
     page.goto(f"{lab}/lab/tree/notebooks/03-lenet.ipynb?reset", wait_until="commit")
     page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     run_all(page)
-    page.locator(".jp-OutputArea-output img").nth(1).wait_for()  # the drawing, then the curves
+    # The drawing, then the curves; or what went wrong.
+    wanted = page.locator(".jp-OutputArea-output img").nth(1)
+    wrong = page.locator("[data-mime-type='application/vnd.jupyter.stderr']", has_text="Error")
+    wanted.or_(wrong.first).first.wait_for()
+    assert not wrong.count(), wrong.all_inner_texts()
     records = clone / "models-and-results" / "sample" / "03-lenet"
     before = {path.name for path in records.iterdir() if (path / "record.json").exists()}
     assert [name.split("__")[0] for name in before] == ["1.0-lenet-5"]
@@ -232,10 +236,10 @@ def test_a_chapter_is_run_and_a_tweak_lands_beside_it(lab, page, clone):
     page.keyboard.press("Escape")
     page.keyboard.press("b")
     page.keyboard.press("Enter")
-    tweak = 'wider = lenet.tweak("1.9", "LeNet-5, less drop", options={"batch_norm": True})\n'
-    page.keyboard.insert_text(tweak + "report.metrics_row([*lenet_p1, lab.record(wider)])")
+    tweak = 'normalised = lenet.tweak("1.9", "LeNet-5, normalised", options={"batch_norm": True})\n'
+    page.keyboard.insert_text(tweak + "report.metrics_row([*lenet_p1, lab.record(normalised)])")
     page.keyboard.press("Shift+Enter")
-    page.locator(".jp-OutputArea-output table", has_text="1.9 LeNet-5, less drop").wait_for()
+    page.locator(".jp-OutputArea-output table", has_text="1.9 LeNet-5, normalised").wait_for()
     after = {path.name for path in records.iterdir() if (path / "record.json").exists()}
     assert before < after
     (new,) = after - before

@@ -10,7 +10,7 @@ from agelib import backend
 from agelib.backend import keras
 from agelib.experiment import Experiment
 from agelib.parts import PREDICTION_BATCH, Part
-from agelib.pipeline import Batches
+from agelib.pipeline import Batches, epoch_order
 
 
 class Outputs:
@@ -25,6 +25,10 @@ class Outputs:
     def release(self) -> None:
         """Let go of the outputs."""
         self.values = self.values[:0]
+
+    def order(self, state: int, epoch: int) -> np.ndarray:
+        """Return the order of an epoch."""
+        return epoch_order(len(self), state, epoch)
 
     def take(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return the outputs at ``positions``."""

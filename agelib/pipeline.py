@@ -10,8 +10,7 @@ import numpy as np
 
 from agelib.backend import keras
 from agelib.store import Store
-
-MEMORY_LIMIT = 6 * 1024**3
+from agelib.streaming import WINDOW, Windows, memory_budget
 
 
 class Images:
@@ -23,15 +22,26 @@ class Images:
         Where the images are.
     rows : ndarray of shape (n,), int
         Rows of the catalog.
-    memory_limit : int
-        Bytes up to which the images are held in memory.
+    memory_limit : int, optional
+        Bytes up to which the images are held in memory; see `agelib.streaming.memory_budget`
+        when not given.
+    window : int
+        Bytes of images that are shuffled together when they are streamed.
     """
 
-    def __init__(self, store: Store, rows: np.ndarray, *, memory_limit: int = MEMORY_LIMIT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rows: np.ndarray,
+        *,
+        memory_limit: int | None = None,
+        window: int = WINDOW,
+    ) -> None:
         self.store, self.rows = store, np.asarray(rows)
-        channels = 1 if store.color == "grey" else 3
-        size = len(self.rows) * store.size * store.size * channels
-        self._pixels = store.read(self.rows) if size <= memory_limit else None
+        each = store.size * store.size * (1 if store.color == "grey" else 3)
+        limit = memory_budget() if memory_limit is None else memory_limit
+        self._pixels = store.read(self.rows) if len(self.rows) * each <= limit else None
+        self._window, self._windows = max(1, window // each), None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,11 +54,27 @@ class Images:
     def release(self) -> None:
         """Let go of the images in memory; they are read from the store from now on."""
         self._pixels = None
+        self._close_windows()
+
+    def order(self, state: int, epoch: int) -> np.ndarray:
+        """Return the order of an epoch; streamed images are from now on read ahead in it."""
+        if self._pixels is not None:
+            return epoch_order(len(self), state, epoch)
+        self._close_windows()
+        self._windows = Windows(self.store, self.rows, state, epoch, self._window)
+        return self._windows.order
+
+    def _close_windows(self) -> None:
+        if self._windows is not None:
+            self._windows.close()
+        self._windows = None
 
     def take(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return the images at ``positions`` as uint8 of shape (len, size, size, channels)."""
         if self._pixels is not None:
             return self._pixels[positions]
+        if self._windows is not None and not isinstance(positions, slice):
+            return self._windows.take(positions)
         return self.store.read(self.rows[positions])
 
 

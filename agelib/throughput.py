@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agelib import backend
-from agelib.pipeline import Batches, Images, epoch_order
+from agelib.pipeline import Batches, Images
 from agelib.store import Store
 
 
@@ -26,7 +26,7 @@ def feeding_rate(images: Images, *, batch_size: int = 32, seconds: float = 1.0) 
     """
     done, epoch, start = 0, 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds:
-        order = epoch_order(len(images), 0, epoch)
+        order = images.order(0, epoch)
         batches = Batches(images, batch_size=batch_size, order=order)
         for index in range(len(batches)):
             done += len(batches[index][0])

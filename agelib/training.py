@@ -25,7 +25,7 @@ from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
 from agelib.optimizers import make_optimizer
 from agelib.parts import PREDICTION_BATCH, Part, make_parts, predict
-from agelib.pipeline import Batches, class_weights, epoch_order, without_small_last
+from agelib.pipeline import Batches, class_weights, without_small_last
 from agelib.protocols import Split
 from agelib.records import Record, write_record
 from agelib.store import Store
@@ -127,7 +127,7 @@ def _run_epochs(
     with bar:
         for epoch in range(checkpoints.epoch, recipe.epochs):
             _reseed(network, experiment.state, epoch)
-            order = epoch_order(len(training.rows), experiment.state, epoch)
+            order = training.images.order(experiment.state, epoch)
             order = without_small_last(order, recipe.batch_size)
             batches = Batches(
                 training.images, training.targets, batch_size=recipe.batch_size, order=order,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 # TensorFlow and Jupyter write process numbers and times there; and a reader's viewer shows
 # one of several formats of a figure, so those that are not compared anyway stay out.
@@ -25,10 +24,3 @@ def pytest_itemcollected(item):
     # nbval waits 5 s for each message of a kernel, too short on a busy machine.
     if hasattr(item, "output_timeout"):
         item.output_timeout = 60
-
-
-def pytest_runtest_setup(item):
-    # A start from which no unit of a small layer fires would fail a test about learning once
-    # in a while. Keras is not imported for tests that do without it.
-    if keras := sys.modules.get("keras"):
-        keras.utils.set_random_seed(0)

@@ -17,9 +17,11 @@ import numpy as np
 
 from agelib import backend, training
 from agelib.experiment import Experiment, Recipe
+from agelib.heads import make_head
 from agelib.lab import start
 from agelib.labels import get_scheme
 from agelib.models import build
+from agelib.parts import Part, make_part
 from agelib.pipeline import Batches, Images, epoch_order
 from agelib.throughput import feeding_rate
 
@@ -36,11 +38,11 @@ def main() -> None:
         labels="decades-7", dataset=options.dataset, protocol=lab.five_fold, fold=0,
         color="grey", recipe=Recipe(epochs=1),
     )  # fmt: skip
-    scheme = get_scheme(lenet.labels)
+    head = make_head("", get_scheme(lenet.labels), {})
     store = lab.store(lenet.image_size, lenet.color)
-    part = training.make_part(store, lab.catalog, lab.split(lab.five_fold, 0).training, scheme)
+    part = make_part(store, lab.catalog, lab.split(lab.five_fold, 0).training, head)
     network = build(lenet)
-    training.compile_network(network, lenet, scheme)
+    training.compile_network(network, lenet, head, len(part.rows))
     streamed = Images(store, part.rows, memory_limit=0)
     rates: dict[str, list[float]] = {"trains LeNet-5": [], "feeds, in memory": [], "streamed": []}
     for epoch in range(options.rounds + 1):
@@ -57,7 +59,7 @@ def main() -> None:
         print(f"{name:18} {median:12,.0f} images/s ({spread}), {median / base:.1f} x")
 
 
-def _training_rate(network, part: training.Part, epoch: int) -> float:
+def _training_rate(network, part: Part, epoch: int) -> float:
     order = epoch_order(len(part.rows), 0, epoch)
     batches = Batches(part.images, np.asarray(part.targets), batch_size=32, order=order)
     start_time = time.perf_counter()

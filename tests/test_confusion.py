@@ -13,13 +13,17 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from agelib.confusion import confusion_matrix, per_class_table, plot_confusion
+from agelib.plots import use_style
 
 NAMES = ["young", "middle", "old", "nobody"]
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
-    yield
+def style():
+    # Whether another test of this process has set the style already must not matter.
+    with plt.rc_context():
+        use_style()
+        yield
     plt.close("all")
 
 
@@ -45,7 +49,7 @@ def test_no_images_give_zeros():
     empty = pd.DataFrame({"true": [], "predicted": []})
     assert confusion_matrix(empty, 2).tolist() == [[0, 0], [0, 0]]
     ax = plot_confusion(np.zeros((2, 2), dtype=int), ["a", "b"], normalize=True)
-    assert ax.get_title() == "Recall by true class, accuracy undefined\nn = 0 images"
+    assert ax.get_title(loc="left") == "Recall by true class, accuracy undefined\nn = 0 images"
 
 
 @pytest.mark.parametrize("bad", [-1, 4, 1.5, np.nan])
@@ -64,7 +68,7 @@ def test_regression_is_refused_with_a_remedy():
 def test_counts_are_drawn(predictions):
     ax = plot_confusion(confusion_matrix(predictions, 4), NAMES)
     assert [t.get_text() for t in ax.texts][:6] == ["2", "1", "0", "0", "0", "1"]
-    assert ax.get_title() == "Confusion matrix, accuracy 0.714\nn = 7 images"
+    assert ax.get_title(loc="left") == "Confusion matrix, accuracy 0.714\nn = 7 images"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted class", "True class")
     assert [t.get_text() for t in ax.get_yticklabels()] == NAMES
     assert ax.figure.axes[1].get_ylabel() == "Images"

@@ -142,10 +142,15 @@ class Predictor:
         From pixels 0..255 to a distribution over years under "age", and "gender" if it has one.
     tail : float
         Share that the 80 % interval leaves out at each end, see :func:`interval`.
+    mirrored : bool
+        Take the mean of what the network says of a face and of its mirror image, as experiments
+        with ``flip_at_test`` do.
     """
 
-    def __init__(self, network: keras.Model, *, tail: float = 0.1) -> None:
-        self.network, self.tail = network, tail
+    def __init__(
+        self, network: keras.Model, *, tail: float = 0.1, mirrored: bool = False
+    ) -> None:
+        self.network, self.tail, self.mirrored = network, tail, mirrored
 
     @classmethod
     def shipped(cls) -> Predictor:
@@ -159,7 +164,8 @@ class Predictor:
         from agelib.shipped import load_shipped
 
         network, facts = load_shipped()
-        return cls(network, tail=facts["interval"]["tail"])
+        mirrored = facts["experiment"].get("flip_at_test", False)
+        return cls(network, tail=facts["interval"]["tail"], mirrored=mirrored)
 
     def estimate(self, chips: Sequence[Image.Image]) -> list[Estimate]:
         """Estimate faces that are cut out already, framed like UTKFace's chips.
@@ -181,9 +187,10 @@ class Predictor:
         return np.stack([to_array(chip, size, color) for chip in chips]).astype("float32")
 
     def _batch(self, pixels: np.ndarray) -> list[Estimate]:
-        outputs: Any = self.network.predict_on_batch(pixels)
-        if not isinstance(outputs, dict):
-            outputs = {"age": outputs}
+        outputs = self._outputs(pixels)
+        if self.mirrored:
+            mirrored = self._outputs(pixels[:, :, ::-1])
+            outputs = {name: (values + mirrored[name]) / 2 for name, values in outputs.items()}
         ages = np.asarray(outputs["age"], dtype="float64")
         ages = ages / ages.sum(axis=1, keepdims=True)
         female = outputs.get("gender")
@@ -192,6 +199,10 @@ class Predictor:
         expected = ages @ np.arange(ages.shape[1])
         parts = zip(expected.tolist(), low.tolist(), high.tolist(), ages, female, strict=True)
         return [Estimate(*part) for part in parts]
+
+    def _outputs(self, pixels: np.ndarray) -> dict[str, Any]:
+        outputs = self.network.predict_on_batch(pixels)
+        return outputs if isinstance(outputs, dict) else {"age": outputs}
 
     def predict(
         self, source: Path | str | bytes | Image.Image, *, name: str = "", aligned: bool = False

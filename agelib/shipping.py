@@ -202,7 +202,7 @@ def _agreement(network: Any, record: Record, experiment: Experiment) -> dict[str
     table = record.predictions.sort_values("file").head(_COMPARED)
     if not all((images / name).is_file() for name in table["file"]):
         return None
-    predictor = Predictor(network)
+    predictor = Predictor(network, mirrored=experiment.flip_at_test)
     chips = [load_image(images / name) for name in table["file"]]
     found = np.array([estimate.age for estimate in predictor.estimate(chips)])
     gap = np.abs(found - table["expected_age"].to_numpy())

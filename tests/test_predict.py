@@ -205,9 +205,26 @@ def test_progress_is_shown_for_many(tmp_path, predictor, two_faces, monkeypatch,
     assert told.out.startswith("100 photos, 200 faces: ")
 
 
+def test_a_mirrored_face_has_its_say():
+    inputs = keras.Input((4, 4, 3))
+    left = keras.layers.Cropping2D(((0, 0), (0, 2)))(inputs)
+    level = keras.layers.GlobalAveragePooling2D()(left)[:, :1]
+    ages = keras.layers.Softmax()(-keras.ops.abs(level - np.arange(101.0)) * 40)
+    network = keras.Model(inputs, {"age": ages, "gender": level / 255})
+    face = grey(20, (40, 40))
+    face.paste(grey(60, (20, 40)), (20, 0))
+    (alone,) = Predictor(network).estimate([face])
+    (both,) = Predictor(network, mirrored=True).estimate([face])
+    assert alone.age < 25 and both.age == pytest.approx(40, abs=0.5)
+    assert both.female == pytest.approx(40 / 255, abs=5e-3)
+    assert both.low < 25 and both.high > 55
+
+
 def test_the_shipped_network_sees_what_it_was_made_for():
     network, facts = load_shipped()
-    predictor = Predictor(network, tail=facts["interval"]["tail"])
+    predictor = Predictor.shipped()
+    assert predictor.tail == facts["interval"]["tail"]
+    assert predictor.mirrored == facts["experiment"].get("flip_at_test", False)
     chip = grey(128, (200, 200))
     (estimate,) = predictor.estimate([chip])
     assert estimate.distribution.shape == (101,)

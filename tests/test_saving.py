@@ -30,6 +30,8 @@ SIZES = {
     "coursework_a": (68, {}),
     "coursework_b": (32, {"backbone": "efficientnet_lite0"}),
     "residual": (32, {"dropout": 0.2}),
+    "convnext": (32, {}),
+    "inverted": (32, {}),
 }
 
 

@@ -181,7 +181,7 @@ def test_years_off_stands_between_literature_and_a_guess():
     ax = plots_summary.years_off(networks, guess=15.0, anchors=anchors)
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["A", "literature: ResNet-50, random weights", "a guess: the median age"]
-    assert "n = 9 images" in ax.get_title()
+    assert "n = 9 images" in ax.get_title() + ax.get_title(loc="left")
 
 
 def summary():

@@ -147,9 +147,7 @@ class Predictor:
         with ``flip_at_test`` do.
     """
 
-    def __init__(
-        self, network: keras.Model, *, tail: float = 0.1, mirrored: bool = False
-    ) -> None:
+    def __init__(self, network: keras.Model, *, tail: float = 0.1, mirrored: bool = False) -> None:
         self.network, self.tail, self.mirrored = network, tail, mirrored
 
     @classmethod

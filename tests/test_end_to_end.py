@@ -11,7 +11,7 @@ from agelib import paths
 def test_the_whole_collection_runs_on_a_small_sample_and_touches_nothing_committed(tmp_path):
     committed = paths.root() / "models-and-results"
     before = {path: path.stat().st_mtime_ns for path in committed.rglob("*") if path.is_file()}
-    options = {"EPOCHS": 1, "FOLDS": 1, "STATES": 1, "SAMPLE_SIZE": 300, "TRIALS": 3}
+    options = {"EPOCHS": 1, "FOLDS": 1, "STATES": 1, "SAMPLE_SIZE": 500, "TRIALS": 3}
     words = [word for name, value in options.items() for word in ("-p", name, str(value))]
     command = [sys.executable, "-m", "agelib", "run", "--jobs", "2"]
     command += ["--output", str(tmp_path / "run"), *words]

@@ -87,7 +87,8 @@ def test_processes_of_their_own_and_what_a_death_costs(tmp_path):
     with workers(jobs=2) as pool:
         tasks = [(number, str(tmp_path), False) for number in range(4)]
         results = {task[0]: result for task, result in as_done(pool, told, tasks)}
-    check(results, tmp_path, attempts=cluster.ATTEMPTS)
+    begun = check(results, tmp_path, attempts=cluster.ATTEMPTS)
+    assert len(begun[0]) == 1 and len(begun[2]) == 2
 
 
 def test_on_a_cluster_a_death_costs_one_task_and_a_failure_is_reported(scheduler, tmp_path):
@@ -103,9 +104,11 @@ def check(results, folder, *, attempts):
     assert isinstance(results[1], ValueError) and str(results[1]) == "always fails"
     assert isinstance(results[3], Exception)
     begun = {number: (folder / f"{number}").read_text().split() for number in range(4)}
-    assert len(begun[0]) == 1 and len(begun[2]) == 2
+    # A cluster computes again what a worker had finished but not handed over when it died.
+    assert len(begun[0]) >= 1 and len(begun[2]) >= 2
     assert len(set(begun[3])) == attempts
     assert str(os.getpid()) not in begun[0]
+    return begun
 
 
 def test_a_cluster_reads_images_as_threads_do(scheduler, tmp_path):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from agelib.bootstrap import bootstrap
 from agelib.decisions import decide
+from agelib.experiment import Experiment
 from agelib.files import DataError
-from agelib.records import Record
+from agelib.records import Record, load_record
+
+if TYPE_CHECKING:
+    from agelib.lab import Lab
 
 
 def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
@@ -38,6 +43,26 @@ def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
         decided = decide(record.predictions, by)
         parts.append((decided["predicted"] - decided["age"]).abs().set_axis(decided["file"]))
     return pd.concat(parts).groupby(level=0).mean()
+
+
+def by_change(lab: Lab, experiments: Sequence[Experiment], states: int) -> dict[str, list[Record]]:
+    """Return the records that there are of experiments, by number and name; none is trained.
+
+    Parameters
+    ----------
+    lab : Lab
+        An open data set.
+    experiments : sequence of Experiment
+        A base and its changes. A smaller one is not stood for by its full size.
+    states : int
+        Random states to look for, from 0 on.
+    """
+    found = {}
+    for experiment in experiments:
+        folders = [lab.folder(run) for run in experiment.over_states(states)]
+        there = [folder for folder in folders if (folder / "record.json").exists()]
+        found[f"{experiment.number} {experiment.name}"] = [load_record(folder) for folder in there]
+    return found
 
 
 def compare(

@@ -1,12 +1,14 @@
 """Comparing changes on the same test images."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from agelib.ablation import compare, image_errors
+from agelib.ablation import by_change, compare, image_errors
+from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.records import Record
 
@@ -54,3 +56,19 @@ def test_other_images_and_an_unknown_base_are_refused():
         compare({"a": one, "b": other}, "a")
     with pytest.raises(ValueError, match="no group 'c'"):
         compare({"a": one}, "c")
+
+
+def test_records_are_found_by_change_and_none_is_trained(tmp_path):
+    base = Experiment(
+        number="1.0", name="plain", chapter="99-test", architecture="softmax_regression",
+        labels="per-year-101", dataset="sample", protocol="sample-5fold", image_size=8,
+        recipe=Recipe(epochs=3),
+    )  # fmt: skip
+    small = base.reduced(epochs=1)
+    lab = SimpleNamespace(folder=lambda experiment: tmp_path / experiment.slug)
+    assert by_change(lab, [small], 2) == {"1.0 plain": []}
+    # The record at full size does not stand for the smaller one.
+    (tmp_path / base.slug).mkdir()
+    (tmp_path / base.slug / "record.json").write_text("{}")
+    assert by_change(lab, [small], 2) == {"1.0 plain": []}
+    assert not (tmp_path / small.slug).exists()

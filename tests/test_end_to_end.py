@@ -23,7 +23,9 @@ def test_the_whole_collection_runs_on_a_small_sample_and_touches_nothing_committ
     assert sorted(path.stem for path in run.rglob("*.ipynb")) == names
     records = [json.loads(path.read_text()) for path in run.rglob("record.json")]
     chapters = {record["experiment"]["chapter"] for record in records}
-    assert chapters == {name for name in names if "03" <= name[:2] < "90"}
+    # These look at records of others, or at lists.
+    views = {"16", "18", "20", "21", "22", "24"}
+    assert chapters == {n for n in names if "03" <= n[:2] < "90" and n[:2] not in views}
     assert all(record["epochs"] == 1 and record["reduced"]["epochs"] > 1 for record in records)
     assert all(entry["n"] > 0 for record in records for entry in record["metrics"].values())
     after = {path: path.stat().st_mtime_ns for path in committed.rglob("*") if path.is_file()}

@@ -252,7 +252,8 @@ def test_the_summary_opens_on_a_fresh_clone(lab, page):
     page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
     page.locator(".jp-OutputArea-output img").first.wait_for()
     page.locator(".jp-OutputArea-output table").first.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    # Cells that are sent before the kernel is there are never run.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     # What runs again is drawn anew, so a mark on the committed picture goes away with it.
     page.locator(".jp-OutputArea-output img").first.evaluate("image => image.dataset.old = ''")
     run_all(page)

@@ -168,16 +168,12 @@ def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
         ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
         All are ``""`` when a decade has no image: then no balanced set exists.
     """
-    scheme = get_scheme("decades-7")
-    base = base_names(catalog)
-    used = (base.str.count("_") == 3) & catalog["usable"].astype(bool)
-    decades = np.where(used, scheme.of_catalog(catalog), -1)
-    size = np.bincount(decades[decades >= 0], minlength=scheme.n_classes).min()
-    order = [np.flatnonzero(decades == decade)[:size] for decade in range(scheme.n_classes)]
-    order = np.concatenate(order)
-    part = np.full(len(catalog), "", dtype=object)
-    part[order] = _p1_parts(len(order))
-    return part
+    decades, n_classes = _p1_used(catalog), get_scheme("decades-7").n_classes
+    size = np.bincount(decades[decades >= 0], minlength=n_classes).min()
+    return _p1_dealt(
+        catalog,
+        np.concatenate([np.flatnonzero(decades == decade)[:size] for decade in range(n_classes)]),
+    )
 
 
 def p1_imbalanced(catalog: pd.DataFrame) -> np.ndarray:
@@ -197,9 +193,18 @@ def p1_imbalanced(catalog: pd.DataFrame) -> np.ndarray:
     ndarray of object, shape (n,)
         ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images the recipe leaves out.
     """
-    decade = get_scheme("decades-7").of_catalog(catalog)
+    return _p1_dealt(catalog, np.flatnonzero(_p1_used(catalog) >= 0))
+
+
+def _p1_used(catalog: pd.DataFrame) -> np.ndarray:
+    """Return each image's decade, -1 where P1 leaves it out."""
     four = base_names(catalog).str.count("_").to_numpy() == 3
-    rows = np.flatnonzero(four & catalog["usable"].to_numpy(dtype=bool) & (decade >= 0))
+    decades = get_scheme("decades-7").of_catalog(catalog)
+    return np.where(four & catalog["usable"].to_numpy(dtype=bool), decades, -1)
+
+
+def _p1_dealt(catalog: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Draw a part for each of the rows in their order, "" for all others."""
     part = np.full(len(catalog), "", dtype=object)
     part[rows] = _p1_parts(len(rows))
     return part

@@ -7,6 +7,7 @@ Every other module takes ``keras`` from here, so that it runs on any backend cho
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ def silent_stderr() -> Iterator[None]:
         os.close(saved)
         os.close(null)
 
+
+PREDICTION_BATCH = 256
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with silent_stderr():
@@ -70,35 +73,114 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+@contextlib.contextmanager
+def sharing(devices: int) -> Iterator[None]:
+    """Let networks that are built in the block train on several devices, each on its share.
+
+    The batch is what it is on one device: each takes an equal part of it, and gradients are
+    added up. With `synchronize`, batch normalisation goes by the whole batch as well, so that an
+    experiment is the same on any number of devices but for rounding.
+
+    Parameters
+    ----------
+    devices : int
+        GPUs of this machine, or virtual CPU devices where there is none; one changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many, or the backend cannot share a batch.
+    """
+    if devices == 1:
+        yield
+        return
+    if name() not in ("tensorflow", "jax"):
+        raise ValueError(
+            f"the {name()} backend trains on one device; set KERAS_BACKEND to tensorflow or jax"
+        )
+    there = keras.distribution.list_devices()
+    if not 1 < devices <= len(there):
+        raise ValueError(
+            f"{devices} devices are asked for, and {name()} sees {len(there)} here "
+            f"({', '.join(there)}); ask for 1 to {len(there)}"
+        )
+    if name() == "tensorflow":
+        shared = tf.distribute.MirroredStrategy(there[:devices])
+    else:
+        shared = _DataParallel(devices=there[:devices])
+    with shared.scope():
+        yield
+
+
+class _DataParallel(keras.distribution.DataParallel):
+    """JAX cannot cut a batch into unequal parts: what has none, every device takes whole."""
+
+    def get_data_layout(self, data_shape: tuple[int, ...]) -> keras.distribution.TensorLayout:
+        if data_shape[0] % self.num_model_replicas == 0:
+            return super().get_data_layout(data_shape)
+        return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+
+def prediction_batch(n: int) -> int:
+    """Return how many of ``n`` images a network evaluates or predicts at a time.
+
+    Keras takes the first batch of a pass for all, and the last one may be of any size. Under
+    TensorFlow the first one must be cut equally among the devices, and no device may get nothing
+    of the last one. Under JAX, if the last one cannot be cut, the first one must not be either.
+    """
+    size = min(PREDICTION_BATCH, n)
+    if name() == "tensorflow" and tf.distribute.has_strategy():
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        size -= size % devices
+        while (rest := n % size) and (devices - 1) * math.ceil(rest / devices) >= rest:
+            size -= devices
+    shared = keras.distribution.distribution() if name() == "jax" else None
+    if shared is not None and n % shared.num_model_replicas:
+        size = min(251, n)  # a prime: no number of devices divides it
+    return size
+
+
+def synchronize(network: keras.Model) -> None:
+    """Let batch normalisation go by all devices' parts of a batch, under TensorFlow.
+
+    Under JAX it does by itself.
+    """
+    if name() == "tensorflow" and tf.distribute.has_strategy():
+        for layer in network._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+
 def jit_compile() -> bool | str:
     """Return Keras's ``jit_compile``: no XLA under TensorFlow on a CPU, else Keras's choice.
 
     Keras turns XLA on by itself; LeNet-5 and larger networks trained two to four times slower
-    with it on a CPU.
+    with it on a CPU. Across devices XLA cannot exchange gradients.
     """
-    if name() == "tensorflow" and not tf.config.list_physical_devices("GPU"):
+    if name() == "tensorflow" and (
+        tf.distribute.has_strategy() or not tf.config.list_physical_devices("GPU")
+    ):
         return False
     return "auto"
 
 
-def hardware() -> str:
-    """Return the device that computes, in words, without the machine's name."""
+def hardware(devices: int = 1) -> str:
+    """Return what computes, in words, without the machine's name: so many GPUs, or the cores."""
     if name() == "tensorflow":
         gpus = tf.config.list_physical_devices("GPU")
         if gpus:
             details = tf.config.experimental.get_device_details(gpus[0])
-            return f"{len(gpus)} x {details.get('device_name', 'GPU')}"
+            return f"{devices} x {details.get('device_name', 'GPU')}"
     elif name() == "jax":
         import jax
 
-        devices = [device for device in jax.devices() if device.platform != "cpu"]
-        if devices:
-            return f"{len(devices)} x {devices[0].device_kind}"
+        if jax.devices()[0].platform != "cpu":
+            return f"{devices} x {jax.devices()[0].device_kind}"
     elif name() == "torch":
         import torch
 
         if torch.cuda.is_available():
-            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+            return f"{devices} x {torch.cuda.get_device_name(0)}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} x {_processor()} core"
 

@@ -58,6 +58,12 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
         "--jobs", type=whole_number, default=1, metavar="N", help="experiments at a time"
     )
     add_scheduler_option(train)
+    train.add_argument(
+        "--devices",
+        type=whole_number,
+        default=1,
+        help="GPUs that share each batch of an experiment (default 1); TensorFlow and JAX",
+    )
     train.add_argument("--dataset", help="only this data set")
     train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
 
@@ -109,7 +115,7 @@ def _train(options: argparse.Namespace) -> int:
         and options.chapter in (None, entry.experiment.chapter)
     ]
     budget = None if options.budget is None else 60 * options.budget
-    where = {"scheduler": options.scheduler, "jobs": options.jobs}
+    where = {"scheduler": options.scheduler, "jobs": options.jobs, "devices": options.devices}
     outcomes = train_pending(entries, budget=budget, told=tell, **where)
     done = sum(outcome.status == "done" for outcome in outcomes)
     print(f"{done} trained, {len(entries) - done} pending")

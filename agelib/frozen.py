@@ -9,7 +9,7 @@ import numpy as np
 from agelib import backend
 from agelib.backend import keras
 from agelib.experiment import Experiment
-from agelib.parts import PREDICTION_BATCH, Part
+from agelib.parts import Part
 from agelib.pipeline import Batches, epoch_order
 
 
@@ -74,7 +74,7 @@ class Frozen:
 
     def cached(self, part: Part) -> Part:
         """Return the part with the trunk's outputs in the place of images."""
-        batches = Batches(part.images, batch_size=PREDICTION_BATCH)
+        batches = Batches(part.images, batch_size=backend.prediction_batch(len(part.images)))
         outputs = Outputs(np.asarray(self.front.predict(batches, verbose=0)))
         part.images.release()
         return dataclasses.replace(part, images=outputs)

@@ -32,6 +32,7 @@ def start(
     epochs: int | None = None,
     sample_size: int = 2000,
     jobs: int | None = None,
+    devices: int = 1,
 ) -> Lab:
     """Open a data set for a notebook and set the plotting style.
 
@@ -47,6 +48,8 @@ def start(
         Clean faces of the built-in sample.
     jobs : int, optional
         Threads that decode images; all cores when None.
+    devices : int
+        GPUs that share each batch of a training, see :func:`agelib.backend.sharing`.
 
     Raises
     ------
@@ -57,16 +60,23 @@ def start(
     plots.use_style()
     if dataset == "sample":
         prepare("sample", sample_size=sample_size, jobs=jobs)
-    return Lab(dataset, retrain=retrain, epochs=epochs, jobs=jobs)
+    return Lab(dataset, retrain=retrain, epochs=epochs, jobs=jobs, devices=devices)
 
 
 class Lab:
     """A data set with its splits, stores and records; made by :func:`start`."""
 
     def __init__(
-        self, dataset: str, *, retrain: bool, epochs: int | None, jobs: int | None
+        self,
+        dataset: str,
+        *,
+        retrain: bool,
+        epochs: int | None,
+        jobs: int | None,
+        devices: int = 1,
     ) -> None:
         self.dataset, self.retrain, self.epochs, self.jobs = dataset, retrain, epochs, jobs
+        self.devices = devices
         self._made: set[Path] = set()
 
     def __repr__(self) -> str:
@@ -276,6 +286,7 @@ class Lab:
             manifest=self.manifest,
             init=self._weights(experiment.init),
             after_epoch=after_epoch,
+            devices=self.devices,
         )
         self._made.add(folder / "record.json")
         return record

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agelib import backend
 from agelib.backend import keras
 from agelib.experiment import Experiment
 from agelib.files import DataError
@@ -18,8 +19,6 @@ from agelib.protocols import Split
 from agelib.records import PROBABILITY_DIGITS
 from agelib.relabel import relabelled
 from agelib.store import Store
-
-PREDICTION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,8 @@ def predict(
         ``female`` (0 or 1, as annotated) and ``p_female`` where there is a gender output.
     """
     seen = [part.images, Mirrored(part.images)] if flip else [part.images]
-    each = [network.predict(Batches(x, batch_size=PREDICTION_BATCH), verbose=0) for x in seen]
+    size = backend.prediction_batch(len(part.rows))
+    each = [network.predict(Batches(x, batch_size=size), verbose=0) for x in seen]
     outputs = keras.tree.map_structure(lambda *values: sum(values) / len(values), *each)
     table = catalog.iloc[part.rows][["file", "age"]].reset_index(drop=True)
     age = outputs["age"] if isinstance(outputs, dict) else outputs

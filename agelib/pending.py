@@ -104,6 +104,7 @@ def train_pending(
     told: Callable[[Trained], Any] = lambda outcome: None,
     scheduler: str | None = None,
     jobs: int = 1,
+    devices: int = 1,
 ) -> list[Trained]:
     """Train pending experiments, begun in their order, until the budget is used up.
 
@@ -124,6 +125,8 @@ def train_pending(
     jobs : int
         How many experiments are trained at the same time here, each in a process of its own
         when it is more than one.
+    devices : int
+        GPUs that share each batch of an experiment, see :func:`agelib.backend.sharing`.
 
     Returns
     -------
@@ -134,8 +137,8 @@ def train_pending(
     end = None if budget is None else time.time() + budget
     outcomes = []
     with workers(scheduler, jobs=jobs) as pool:
-        tasks = ((entry.experiment, end) for entry in entries)
-        for (experiment, _), outcome in as_done(pool, _train_one, tasks):
+        tasks = ((entry.experiment, end, devices) for entry in entries)
+        for (experiment, *_), outcome in as_done(pool, _train_one, tasks):
             if isinstance(outcome, Exception):
                 outcome = Trained(experiment, "failed", first_line(outcome))
             if outcome is not None:
@@ -149,7 +152,7 @@ def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _train_one(experiment: Experiment, end: float | None) -> Trained | None:
+def _train_one(experiment: Experiment, end: float | None, devices: int) -> Trained | None:
     """Train an experiment, unless the budget is over before it is begun."""
 
     def pause(epoch: int, score: float) -> bool:
@@ -160,7 +163,7 @@ def _train_one(experiment: Experiment, end: float | None) -> Trained | None:
     if end is not None and time.time() >= end:
         return None
     try:
-        lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None)
+        lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None, devices=devices)
         lab.train(experiment, after_epoch=pause)
     except _Paused as paused:
         return Trained(experiment, "paused", str(paused))

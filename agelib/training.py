@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from agelib.frozen import Frozen, cacheable
 from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
 from agelib.optimizers import make_optimizer
-from agelib.parts import PREDICTION_BATCH, Part, make_parts, predict
+from agelib.parts import make_parts, predict
 from agelib.pipeline import Batches, class_weights, without_small_last
 from agelib.protocols import Split
 from agelib.records import Record, write_record
@@ -101,16 +102,11 @@ class _RawWeights(keras.callbacks.Callback):
             variable.assign(value)
 
 
-def _run_epochs(
-    experiment: Experiment,
-    checkpoints: Checkpoints,
-    network: keras.Model,
-    parts: dict[str, Part],
-    after_epoch: AfterEpoch | None,
-) -> bool:
+def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
     """Train; return whether ``after_epoch`` ended it."""
+    experiment, checkpoints, network = run.experiment, run.checkpoints, run.trained
     recipe, head = experiment.recipe, head_of(experiment)
-    training, validation = parts["training"], parts["validation"]
+    training, validation = run.parts["training"], run.parts["validation"]
     weights = None
     if recipe.class_weights:
         if not head.scheme.n_classes or experiment.gender or experiment.race:
@@ -119,7 +115,10 @@ def _run_epochs(
                 "class_weights out of the recipe"
             )
         weights = class_weights(training.labels, head.scheme.n_classes)
-    held_out = Batches(validation.images, validation.targets, batch_size=PREDICTION_BATCH)
+    held_out = Batches(
+        validation.images, validation.targets,
+        batch_size=backend.prediction_batch(len(validation.rows)),
+    )  # fmt: skip
     bar = tqdm(
         total=recipe.epochs, initial=checkpoints.epoch, desc=experiment.slug, unit="epoch",
         mininterval=5, leave=False,
@@ -129,6 +128,7 @@ def _run_epochs(
             _reseed(network, experiment.state, epoch)
             order = training.images.order(experiment.state, epoch)
             order = without_small_last(order, recipe.batch_size)
+            order = order[: len(order) - len(order) % run.devices]
             batches = Batches(
                 training.images, training.targets, batch_size=recipe.batch_size, order=order,
                 mixup=recipe.mixup, cutmix=recipe.cutmix, weights=training.weights,
@@ -175,6 +175,7 @@ def train(
     manifest: str,
     init: Path | None = None,
     after_epoch: AfterEpoch | None = None,
+    devices: int = 1,
 ) -> Record:
     """Train the experiment and write its record; an interrupted run goes on where it stopped.
 
@@ -193,6 +194,8 @@ def train(
     after_epoch : callable, optional
         Called with the number of epochs so far and the score on validation (larger is better).
         True ends training there, and the record says so; an exception leaves the checkpoint.
+    devices : int
+        How many GPUs share each batch, see :func:`agelib.backend.sharing`.
 
     Raises
     ------
@@ -201,26 +204,31 @@ def train(
     DataError
         If images or weights are missing; a `DivergedError` if the loss is no longer a number.
     ValueError
-        If the description does not fit together.
+        If the description does not fit together, or the devices do not share its batches.
     """
-    with only_one(folder, experiment.slug):
-        run = _Run(experiment, folder, store, catalog, split, init)
-        try:
-            ended = _run_epochs(experiment, run.checkpoints, run.trained, run.parts, after_epoch)
-            return run.conclude(manifest, pruned=ended)
-        finally:
-            # TensorFlow keeps what fed a `fit` for as long as the process lives: without the
-            # images that is little, with them a search of dozens of networks would fill memory.
+    if experiment.recipe.batch_size % devices:
+        raise ValueError(
+            f"{experiment.slug}: {devices} devices cannot share a batch of "
+            f"{experiment.recipe.batch_size} equally; choose another number of devices"
+        )
+    with only_one(folder, experiment.slug), contextlib.ExitStack() as afterwards:
+        # TensorFlow keeps what fed a `fit` for as long as the process lives: without the images
+        # that is little, with them a search of dozens of networks would fill memory.
+        afterwards.callback(keras.backend.clear_session)
+        with backend.sharing(devices):
+            run = _Run(experiment, folder, store, catalog, split, init, devices)
             for part in run.parts.values():
-                part.images.release()
-            keras.backend.clear_session()
+                afterwards.callback(part.images.release)
+            ended = _run_epochs(run, after_epoch)
+            return run.conclude(manifest, pruned=ended)
 
 
 class _Run:
     """A training run: its parts, its network, and what of the network is trained."""
 
-    def __init__(self, experiment, folder, store, catalog, split, init) -> None:
+    def __init__(self, experiment, folder, store, catalog, split, init, devices) -> None:
         self.experiment, self.folder, self.catalog, self.split = experiment, folder, catalog, split
+        self.devices = devices
         backend.seed(experiment.state)
         head = head_of(experiment)
         self.parts = make_parts(experiment, head, store, catalog, split)
@@ -243,6 +251,7 @@ class _Run:
                 if self.frozen
                 else with_augmentation(self.network, experiment.recipe.augmentation)
             )
+            backend.synchronize(self.trained)
             compile_network(self.trained, experiment, head, len(self.parts["training"].rows))
 
     def conclude(self, manifest: str, *, pruned: bool) -> Record:
@@ -266,6 +275,7 @@ class _Run:
         seconds = float(history["seconds"].sum()) + self.ahead
         best = checkpoints.best_epoch
         summary = _summary(experiment, self.network, self.parts, history, best, seconds)
+        summary["hardware"] = backend.hardware(self.devices)
         if pruned:
             summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
             summary["pruned"] = True
@@ -301,7 +311,6 @@ def _summary(experiment, network, parts, history, best_epoch, seconds) -> dict[s
         "seconds": round(seconds, 2),
         "images_per_second": round(len(parts["training"].rows) * len(history) / seconds, 1),
         "backend": backend.name(),
-        "hardware": backend.hardware(),
         "versions": {
             name: version(name) for name in ("keras", "numpy", _distribution(backend.name()))
         },

@@ -1,0 +1,130 @@
+"""Several devices that share each batch: two virtual ones of the CPU, beside one."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agelib import backend, paths
+from agelib.experiment import Experiment, Recipe
+from agelib.training import train
+
+# In a process of its own: how many devices there are is settled when a backend starts.
+TRAIN = """
+import json, sys
+from pathlib import Path
+
+if sys.argv[1] == "tensorflow":
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import numpy as np
+import pandas as pd
+from agelib.backend import hardware, name
+from agelib.experiment import Experiment, Recipe
+from agelib.protocols import Split
+from agelib.training import train
+
+N = 131  # validation and test are odd numbers, and the last batch of training a small one
+
+
+class Drawn:
+    size, color = 16, "grey"
+    pixels = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 1), dtype="uint8")
+
+    def read(self, rows):
+        return self.pixels[rows]
+
+
+catalog = pd.DataFrame({
+    "file": [f"{k}.jpg" for k in range(N)], "cluster": np.arange(N), "usable": True,
+    "age": pd.array(np.random.default_rng(1).integers(0, 100, N), "Int64"),
+    "gender": pd.array((["male", "female"] * N)[:N], "str"), "race": "other",
+})
+rows = np.arange(N)
+data = dict(
+    store=Drawn(), catalog=catalog, manifest="m",
+    split=Split("sample-5fold", 0, rows[:78], rows[78:105], rows[105:], "f" * 64),
+)
+experiment = Experiment(
+    number="1.0", name="shared", chapter="99-test", architecture="residual",
+    options={"widths": (8, 16)},
+    labels="per-year-101", head="distribution", gender=1.0, flip_at_test=True,
+    dataset="sample", protocol="sample-5fold", fold=0, image_size=16, color="grey",
+    recipe=Recipe(epochs=3, batch_size=16, optimizer="adamw", learning_rate=3e-3, ema=0.9),
+)
+
+
+def stop(epoch, score):
+    if epoch == 1:
+        raise KeyboardInterrupt
+
+
+told = {"backend": name()}
+for devices in (1, 2):
+    folder = Path(sys.argv[2]) / str(devices)
+    try:
+        train(experiment, folder, devices=devices, after_epoch=stop, **data)
+    except KeyboardInterrupt:
+        record = train(experiment, folder, devices=devices, **data)
+    # Keras means a loss over batches, whatever their sizes; metrics it means over images.
+    columns = record.history.filter(regex="^(?!seconds|val_.*loss)")
+    table = record.predictions[["expected_age", "p_female"]]
+    told[devices] = [columns.to_numpy().tolist(), table.to_numpy().tolist()]
+    told["hardware"] = record.summary["hardware"] == hardware(devices)
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("which", ["tensorflow", "jax"])
+def test_two_devices_learn_what_one_does(tmp_path, which):
+    if importlib.util.find_spec(which) is None:
+        pytest.skip(f"{which} is not installed")
+    several = {
+        "KERAS_BACKEND": which,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONPATH": os.pathsep.join([str(paths.root()), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, which, tmp_path],
+        env=os.environ | several, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["backend"] == which and told["hardware"]
+    (curves, answers), (shared_curves, shared_answers) = told["1"], told["2"]
+    assert len(shared_curves) == 3
+    np.testing.assert_allclose(shared_curves, curves, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(shared_answers, answers, rtol=5e-3, atol=5e-3)
+
+
+EXPERIMENT = Experiment(
+    number="1.0", name="x", chapter="99-test", architecture="lenet5", labels="decades-7",
+    dataset="sample", protocol="sample-5fold", fold=0, recipe=Recipe(epochs=1, batch_size=32),
+)  # fmt: skip
+NOTHING = {"store": None, "catalog": pd.DataFrame(), "split": None, "manifest": "m"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        (3, "3 devices cannot share a batch of 32 equally"),
+        (16, "16 devices are asked for, and .* sees 1 here .*; ask for 1 to 1"),
+    ],
+)
+def test_devices_that_cannot_share(tmp_path, devices, message):
+    with pytest.raises(ValueError, match=message):
+        train(EXPERIMENT, tmp_path / "record", devices=devices, **NOTHING)
+
+
+def test_a_backend_that_cannot_share(monkeypatch):
+    monkeypatch.setattr(backend, "name", lambda: "torch")
+    with pytest.raises(ValueError, match="torch backend trains on one device"), backend.sharing(2):
+        pass

@@ -13,7 +13,6 @@ from agelib.bootstrap import weight_blocks
 from agelib.evaluation import (
     AGE_METRICS,
     METRICS,
-    across_states,
     evaluate,
     paired_difference,
     pooled,
@@ -396,21 +395,6 @@ def test_pooling_joins_folds_once():
         pooled([folds[0], folds[1].drop(columns="p4")])
     with pytest.raises(DataError, match="no predictions to pool"):
         pooled([])
-
-
-def test_states_are_summarised_by_mean_and_standard_deviation():
-    tables = [evaluate(made_up(state=s), kind="classification", resamples=1) for s in range(4)]
-    tables[0] = tables[0].drop(index="roc_auc")
-    summary = across_states(tables)
-    values = [table.loc["accuracy", "value"] for table in tables]
-    assert list(summary.columns) == ["mean", "sd", "n_states"]
-    assert list(summary.index) == list(METRICS)
-    assert summary.loc["accuracy", "mean"] == pytest.approx(np.mean(values))
-    assert summary.loc["accuracy", "sd"] == pytest.approx(np.std(values, ddof=1))
-    assert summary.loc["accuracy", "n_states"] == 4 and summary.loc["roc_auc", "n_states"] == 3
-    assert across_states(tables[1:2])["sd"].isna().all()
-    with pytest.raises(DataError, match="no results"):
-        across_states([])
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.2])

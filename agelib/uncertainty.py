@@ -87,7 +87,8 @@ def pit_histogram(years: np.ndarray, true: np.ndarray, *, resamples: int = 1000)
     -------
     DataFrame
         One row for each of ten bins: ``left``, ``right``, ``share`` (of images; a tenth when
-        calibrated), ``low``, ``high``. High outer bins mean too narrow distributions, a slope means a bias.
+        calibrated), ``low``, ``high``. High outer bins mean too narrow distributions, a slope
+        means a bias.
     """
     edges = np.linspace(0, 1, 11)
     shares = np.diff(pit_shares(years, true, edges), axis=1)

@@ -128,5 +128,5 @@ def _mean(values: pd.Series) -> tuple[float, float, float]:
     def score(weights: np.ndarray) -> np.ndarray:
         return (column @ weights / weights.sum(axis=0))[None]
 
-    value, low, high = bootstrap(score, len(column), resamples=1000, state=0)
+    value, low, high = bootstrap(score, len(column))
     return float(value[0]), float(low[0]), float(high[0])

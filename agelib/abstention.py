@@ -63,9 +63,7 @@ def aurc_score(errors: np.ndarray, uncertainty: np.ndarray) -> Score:
     return score
 
 
-def aurc_difference(
-    errors: np.ndarray, a: np.ndarray, b: np.ndarray, *, resamples: int = 1000, state: int = 0
-) -> dict[str, float]:
+def aurc_difference(errors: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """Return the area under the risk-coverage curve of ``a`` minus that of ``b``, paired.
 
     Parameters
@@ -85,7 +83,7 @@ def aurc_difference(
     def score(weights: np.ndarray) -> np.ndarray:
         return first(weights) - second(weights)
 
-    ends = bootstrap(score, len(errors), resamples=resamples, state=state)
+    ends = bootstrap(score, len(errors))
     return {name: float(end[0]) for name, end in zip(("value", "low", "high"), ends, strict=True)}
 
 
@@ -94,8 +92,6 @@ def abstention_table(
     uncertainties: dict[str, np.ndarray],
     *,
     coverages: Sequence[float] = (1.0, 0.9, 0.7, 0.5),
-    resamples: int = 1000,
-    state: int = 0,
 ) -> pd.DataFrame:
     """Compare ways to say which images should not be answered.
 
@@ -121,7 +117,6 @@ def abstention_table(
     for name, uncertainty in ways.items():
         risk = risk_coverage(errors, uncertainty)["risk"].to_numpy()
         row = {f"{share:.0%} answered": risk[max(1, round(share * n)) - 1] for share in coverages}
-        score = aurc_score(errors, uncertainty)
-        value, low, high = bootstrap(score, n, resamples=resamples, state=state)
+        value, low, high = bootstrap(aurc_score(errors, uncertainty), n)
         rows[name] = row | {"aurc": value[0], "low": low[0], "high": high[0]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("uncertainty")

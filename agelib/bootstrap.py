@@ -61,7 +61,7 @@ def weight_blocks(n: int, *, resamples: int, state: int) -> Iterator[np.ndarray]
 
 
 def bootstrap(
-    score: Score, n: int, *, resamples: int, state: int
+    score: Score, n: int, *, resamples: int = 1000, state: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return value and percentile bootstrap 95 % interval of each metric of ``score``.
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from sklearn.metrics import precision_recall_fscore_support
 
 from agelib.plots_results import axes_or_new, images_text
 
@@ -120,37 +119,6 @@ def _grey_empty_rows(ax: Axes, values: np.ndarray) -> None:
     for row in np.flatnonzero(np.isnan(values).all(axis=1)):
         ax.axhspan(row, row + 1, color="#e8e8e8", zorder=0)
         ax.text(len(values) / 2, row + 0.5, "no images", ha="center", va="center", fontsize=7)
-
-
-def per_class_table(predictions: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    """Give precision, recall and F1 of each class.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        ``true`` and ``predicted``: class numbers.
-    class_names : sequence of str
-        Names in class order.
-
-    Returns
-    -------
-    DataFrame
-        Index ``class``; ``precision``, ``recall``, ``F1`` (0 … 1) and ``support`` (images
-        of the class). NaN where nothing can be divided: precision of a class that is never
-        predicted, recall of a class without images.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or a class number is out of range.
-    """
-    true, predicted = _classes(predictions, len(class_names))
-    columns = precision_recall_fscore_support(
-        true, predicted, labels=range(len(class_names)), zero_division=np.nan
-    )
-    names = ("precision", "recall", "F1", "support")
-    index = pd.Index(list(class_names), name="class")
-    return pd.DataFrame(dict(zip(names, columns, strict=True)), index=index)
 
 
 def _classes(predictions: pd.DataFrame, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

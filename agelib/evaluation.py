@@ -189,34 +189,6 @@ def pooled(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return joined.sort_values("file", kind="stable", ignore_index=True)
 
 
-def across_states(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Summarise the results of one experiment under several random states.
-
-    Parameters
-    ----------
-    tables : iterable of DataFrame
-        Results of `evaluate`, one per random state.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``metric``; columns ``mean``, ``sd`` (n - 1 in the denominator; NaN for a
-        single state) and ``n_states`` (states in which the metric is defined).
-
-    Raises
-    ------
-    DataError
-        If there is no table.
-    """
-    columns = [table["value"] for table in tables]
-    if not columns:
-        raise DataError("There are no results to summarise; give at least one table.")
-    values = pd.concat(columns, axis=1)
-    values = values.loc[[name for name in METRICS if name in values.index]]
-    summary = {"mean": values.mean(axis=1), "sd": values.std(axis=1, ddof=1)}
-    return pd.DataFrame(summary | {"n_states": values.notna().sum(axis=1)}).rename_axis("metric")
-
-
 def _scores(
     frame: pd.DataFrame, *, kind: str, metrics: Sequence[str] | None
 ) -> dict[tuple[str, ...], Score]:

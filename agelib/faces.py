@@ -18,9 +18,8 @@ from agelib.files import DataError
 
 CHIP = 200  # pixels of a chip, each way
 
-# UTKFace's geometry: eye centres and nose base of a chip.
+# UTKFace's geometry: eye centres of a chip.
 EYES = ((59.5, 61.0), (136.5, 61.0))
-NOSE_BASE = (98.0, 118.0)
 
 # Where MTCNN's five landmarks (eyes, nose, corners of the mouth) lie on chips on average: 496 of
 # 500 chips from the training part of utkface-5fold, fold 0, in a grey frame. Its eyes lie 2.6
@@ -150,7 +149,7 @@ def similarity(
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def cut_out(image: Image.Image, face: Face, size: int = CHIP) -> Image.Image:
+def cut_out(image: Image.Image, face: Face) -> Image.Image:
     """Cut a face out as UTKFace's chips are: turned upright, eyes where theirs are.
 
     Parameters
@@ -159,16 +158,14 @@ def cut_out(image: Image.Image, face: Face, size: int = CHIP) -> Image.Image:
         The photograph, RGB.
     face : Face
         From :func:`find_faces` in it.
-    size : int
-        Side of the chip in pixels.
 
     Returns
     -------
     PIL.Image.Image
-        RGB, (size, size); black where the photograph ends, as in UTKFace.
+        RGB, (200, 200); black where the photograph ends, as in UTKFace.
     """
-    goals = np.asarray(LANDMARKS) * (size / CHIP)
-    return warp(image, similarity(np.asarray(face.landmarks), goals, np.asarray(WEIGHTS)), size)
+    goals, weights = np.asarray(LANDMARKS), np.asarray(WEIGHTS)
+    return warp(image, similarity(np.asarray(face.landmarks), goals, weights), CHIP)
 
 
 def warp(image: Image.Image, matrix: np.ndarray, size: int) -> Image.Image:

@@ -33,9 +33,7 @@ def measures(subject: pd.DataFrame) -> dict[str, np.ndarray]:
     return {"mae": np.abs(error), "bias": error, "gender accuracy": right}
 
 
-def cells(
-    subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def cells(subject: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return every measure of every combination of groups, with intervals and n.
 
     Parameters
@@ -44,8 +42,6 @@ def cells(
         From `agelib.reference.subject`.
     by : sequence of str
         Its columns whose combinations make the cells, such as race, gender and age group.
-    resamples, state : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -61,7 +57,7 @@ def cells(
     names = groups.size()
     table = pd.DataFrame(index=names.index)
     for name, values in measures(known).items():
-        found = mean_intervals(values, number, resamples=resamples, state=state)
+        found = mean_intervals(values, number)
         for column, end in (("value", ""), ("low", " low"), ("high", " high")):
             enough = (found["n"] >= _FEWEST) | (column == "value")
             table[f"{name}{end}"] = found[column].where(enough).to_numpy()
@@ -86,9 +82,7 @@ def cell_text(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.Series(texts, index=table.index).unstack(fill_value="")
 
 
-def balanced(
-    subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def balanced(subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000) -> pd.DataFrame:
     """Return each measure as it would be if every combination of groups were as frequent.
 
     Returns
@@ -115,7 +109,7 @@ def balanced(
             means = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
             return np.nanmean(means, axis=0)[None]
 
-        ends = bootstrap(score, len(known), resamples=resamples, state=state)
+        ends = bootstrap(score, len(known), resamples=resamples)
         row = dict(zip(("balanced", "low", "high"), (end[0] for end in ends), strict=True))
         rows[name] = {"as they are": values.mean()} | row | {"cells": members.shape[0]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("measure")
@@ -128,7 +122,6 @@ def gaps(
     *,
     permutations: int = 4000,
     resamples: int = 1000,
-    state: int = 0,
 ) -> pd.DataFrame:
     """Return how far each group's mean is from that of all others, tested by permutation.
 
@@ -143,8 +136,6 @@ def gaps(
         and averaged with the group's own shares; labels are exchanged within strata only.
     permutations, resamples : int
         Number of permutations and of bootstrap samples.
-    state : int
-        Random state of both.
 
     Returns
     -------
@@ -179,11 +170,11 @@ def gaps(
             (sums_of @ weights).reshape(*shape, -1), (cells_of @ weights).reshape(*shape, -1)
         )
 
-    value, low, high = bootstrap(score, len(values), resamples=resamples, state=state)
+    value, low, high = bootstrap(score, len(values), resamples=resamples)
     counts = np.bincount(number * shape[1] + stratum, minlength=shape[0] * shape[1])
     counts = counts.reshape(*shape, 1).astype(np.float64)
     further = np.zeros(len(names))
-    for exchanged in _permuted(values, stratum, permutations, state):
+    for exchanged in _permuted(values, stratum, permutations):
         drawn = _gaps((cells_of @ exchanged).reshape(*shape, -1), counts)
         # Sums in another order differ in the last digits: equal counts as far.
         further += (np.abs(drawn) >= np.abs(value)[:, None] - 1e-12).sum(axis=1)
@@ -205,9 +196,9 @@ def _gaps(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.divide(gap, total, out=np.full_like(gap, np.nan), where=total > 0)
 
 
-def _permuted(values: np.ndarray, stratum: np.ndarray, permutations: int, state: int):
+def _permuted(values: np.ndarray, stratum: np.ndarray, permutations: int):
     """Yield blocks (n, b) of the values exchanged within strata."""
-    random = np.random.default_rng(state)
+    random = np.random.default_rng(0)
     order = np.argsort(stratum, kind="stable")
     ends = np.flatnonzero(np.diff(stratum[order])) + 1
     block = max(1, min(permutations, 2_000_000 // len(values)))

@@ -53,19 +53,13 @@ class Fetched:
     received: int
 
 
-def look(file: RemoteFile, *, timeout: float = 30, tries: int = 5, pause: float = 1) -> Offer:
+def look(file: RemoteFile) -> Offer:
     """Ask a server for a file's size without downloading it.
 
     Parameters
     ----------
     file : RemoteFile
         The file.
-    timeout : float
-        Seconds without an answer after which a try counts as failed.
-    tries : int
-        Tries before it gives up; without a connection there is only one.
-    pause : float
-        Seconds before the second try; doubled each time.
 
     Returns
     -------
@@ -77,7 +71,7 @@ def look(file: RemoteFile, *, timeout: float = 30, tries: int = 5, pause: float 
         When the host cannot be reached, refuses, names no size, or offers another file than the
         published one.
     """
-    return persist(lambda: ask(file, timeout=timeout), file, tries=tries, pause=pause)
+    return persist(lambda: ask(file, timeout=30), file, tries=5, pause=1)
 
 
 def fetch_file(

@@ -64,20 +64,18 @@ def decode(data: bytes) -> Image.Image:
     return image
 
 
-def load_image(path: Path | str, *, mode: str = "RGB") -> Image.Image:
+def load_image(path: Path | str) -> Image.Image:
     """Read an image file completely.
 
     Parameters
     ----------
     path : Path or str
         Image file; orientation tags are not applied (face chips have none).
-    mode : str
-        Pillow mode of the result, "RGB" or "L".
 
     Returns
     -------
     PIL.Image.Image
-        Decoded image in ``mode``.
+        RGB.
 
     Raises
     ------
@@ -91,7 +89,7 @@ def load_image(path: Path | str, *, mode: str = "RGB") -> Image.Image:
         raise DataError(f"{path}: {error}; replace the file or remove it") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); is it in place?") from None
-    return _converted(image, mode)
+    return _converted(image, "RGB")
 
 
 def pad_square(image: Image.Image) -> Image.Image:

@@ -81,7 +81,7 @@ def _floor(gaps: pd.DataFrame) -> dict[str, float | int]:
         total, pairs = clusters.T @ weights
         return (total / pairs / np.sqrt(2))[None]
 
-    values = bootstrap(score, len(clusters), resamples=1000, state=0)
+    values = bootstrap(score, len(clusters))
     floor, low, high = (float(value[0]) for value in values)
     ends = {"floor": floor, "low": low, "high": high}
     return {"gap": gaps["gap"].mean(), **ends, "pairs": len(gaps), "clusters": len(clusters)}

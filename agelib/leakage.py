@@ -110,22 +110,20 @@ def _ends(name: str, found: Mapping[str, float]) -> dict[str, float]:
     return {f"{name}{end}": found[key] for end, key in _ENDS.items()}
 
 
-def worth(with_copies: pd.DataFrame, apart: pd.DataFrame, *, resamples: int = 1000) -> pd.DataFrame:
+def worth(with_copies: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
     """Return what copies in training change on the same test images, paired by image.
 
     Parameters
     ----------
     with_copies, apart : DataFrame
         From `scored`, under a split and under the same without the copies of its test images.
-    resamples : int
-        Number of bootstrap samples, over clusters.
 
     Returns
     -------
     DataFrame
         Rows ``with a twin``, ``without``, ``all``: ``with copies`` and ``apart`` (mean absolute
         errors), ``change`` (with copies minus apart, negative: the copies help) with ``low`` and
-        ``high``, and ``n``. Years.
+        ``high`` (over clusters), and ``n``. Years.
 
     Raises
     ------
@@ -146,16 +144,13 @@ def worth(with_copies: pd.DataFrame, apart: pd.DataFrame, *, resamples: int = 10
         gain = mean_intervals(
             first.to_numpy() - second.to_numpy(),
             clusters=with_copies["cluster"][members].to_numpy(),
-            resamples=resamples,
         ).loc["all"]
         row = {"with copies": first.mean(), "apart": second.mean(), "change": gain["value"]}
         rows[name] = row | gain[["low", "high", "n"]].to_dict()
     return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
 
 
-def by_twin(
-    records: Sequence[Record], catalog: pd.DataFrame, split: Split, *, resamples: int = 1000
-) -> pd.DataFrame:
+def by_twin(records: Sequence[Record], catalog: pd.DataFrame, split: Split) -> pd.DataFrame:
     """Return the accuracy of classifiers on test images with and without a copy in training.
 
     Parameters
@@ -166,15 +161,13 @@ def by_twin(
         The catalog.
     split : Split
         The split of the records.
-    resamples : int
-        Number of bootstrap samples, over clusters.
 
     Returns
     -------
     DataFrame
         One row a record: accuracy ``in training`` (last epoch), ``with a twin``, ``without``,
-        their ``difference`` with ``low`` and ``high`` (95 % interval), and the numbers of images
-        ``n with`` and ``n without``.
+        their ``difference`` with ``low`` and ``high`` (95 % interval over clusters), and the
+        numbers of images ``n with`` and ``n without``.
     """
     twin = twins(catalog, split)
     rows = {}
@@ -184,7 +177,7 @@ def by_twin(
         both = [table["twin"].to_numpy(), ~table["twin"].to_numpy()]
         units = np.concatenate([table["cluster"][members] for members in both])
         parts = [right[members] for members in both]
-        gain = difference_interval(*parts, clusters=units, resamples=resamples)
+        gain = difference_interval(*parts, clusters=units)
         row = {"in training": float(record.history["accuracy"].iloc[-1])}
         row |= {"with a twin": parts[0].mean(), "without": parts[1].mean()}
         row |= {"difference": gain["value"], "low": gain["low"], "high": gain["high"]}

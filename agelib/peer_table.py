@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 64)
 _BLOCK = 64  # images estimated at a time
+_REPEATS = 30  # timed calls for each size of batch
 _PATIENCE = 2.0  # seconds after which a slow model is not timed again
 
 
@@ -67,7 +68,7 @@ def key(experiments: Mapping[str, Experiment], peers: Sequence[Peer]) -> str:
 
 
 def measure(
-    lab: Lab, experiments: Mapping[str, Experiment], peers: Sequence[Peer], *, repeats: int = 30
+    lab: Lab, experiments: Mapping[str, Experiment], peers: Sequence[Peer]
 ) -> dict[str, np.ndarray]:
     """Estimate the same test images with every peer, and time them, in one run.
 
@@ -79,8 +80,6 @@ def measure(
         Our own, exported for this; the first one's test part is what all are scored on.
     peers : sequence of Peer
         The others.
-    repeats : int
-        Timed calls for each size of batch; fewer when they take longer than two seconds.
 
     Returns
     -------
@@ -117,7 +116,7 @@ def measure(
             sizes.append(Path(peer.file).stat().st_size / 1e6)
             parameters.append(np.nan if count is None else count)
             batches = [prepared(peer, store.read(np.resize(rows, batch))) for batch in BATCHES]
-            times.append([1e3 * _median_seconds(run, images, repeats) for images in batches])
+            times.append([1e3 * _median_seconds(run, images) for images in batches])
     found["name"] = np.array([peer.name for peer in every])
     numbers = {"megabytes": sizes, "parameters": parameters, "milliseconds": times}
     return found | {name: np.array(values) for name, values in numbers.items()}
@@ -132,10 +131,10 @@ def _estimates(peer: Peer, run: Runner, store: Store, rows: np.ndarray):
     return np.concatenate(ages), None if genders[0] is None else np.concatenate(genders)
 
 
-def _median_seconds(run: Runner, images: np.ndarray, repeats: int) -> float:
+def _median_seconds(run: Runner, images: np.ndarray) -> float:
     run(images)
     times: list[float] = []
-    while len(times) < repeats and (len(times) < 3 or sum(times) < _PATIENCE):
+    while len(times) < _REPEATS and (len(times) < 3 or sum(times) < _PATIENCE):
         started = time.perf_counter()
         run(images)
         times.append(time.perf_counter() - started)

@@ -14,6 +14,7 @@ from agelib.plots_results import COLOURS, images_text, metric_comparison
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _LEAST = 30
+_BIN = 10  # years
 
 
 def years_off(
@@ -126,37 +127,33 @@ def _factors(ax: Axes, table: pd.DataFrame, unit: str) -> None:
     ax.set_title(f"n = {len(table)} pairs, in {unit};\nbeside the name the typical change")
 
 
-def truth_given_estimate(
-    predictions: pd.DataFrame, *, years_a_bin: int = 10, ax: Axes | None = None
-) -> Axes:
+def truth_given_estimate(predictions: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw where the true ages lie when a network says an age.
 
     Parameters
     ----------
     predictions : DataFrame
         Of a test part: ``age``, and ``expected_age`` or ``predicted`` (years).
-    years_a_bin : int
-        Width of the bins of the estimate; bins with fewer than 30 images are left out.
     ax : Axes, optional
         Where to draw; a new figure when omitted.
 
     Returns
     -------
     Axes
-        For each bin of the estimate, the span of eight of ten and of half of the differences true
-        minus estimated age, and their median.
+        For each ten years of the estimate with 30 images or more, the span of eight of ten and of
+        half of the differences true minus estimated age, and their median.
 
     Raises
     ------
     ValueError
         If no bin has 30 images.
     """
-    table = sureness_table(predictions, years_a_bin=years_a_bin)
+    table = sureness_table(predictions)
     if table.empty:
-        raise ValueError(f"no bin of {years_a_bin} years has {_LEAST} images with an age")
+        raise ValueError(f"no bin of {_BIN} years has {_LEAST} images with an age")
     ax = plt.subplots(figsize=(6, 3.4))[1] if ax is None else ax
-    centre = table.index + (years_a_bin - 1) / 2
-    width = 0.32 * years_a_bin
+    centre = table.index + (_BIN - 1) / 2
+    width = 0.32 * _BIN
     colour = COLOURS["training"]
     for low, high, alpha, label in (
         ("10 %", "90 %", 0.25, "eight of ten"),
@@ -168,31 +165,30 @@ def truth_given_estimate(
     ax.axhline(0, color="black", linewidth=0.7)
     n = images_text(int(table["n"].sum()))
     ax.set_title(f"Where the true age lies, given the estimate\n{n}")
-    ax.set_xlabel(f"Estimated age (years, bins of {years_a_bin})")
+    ax.set_xlabel(f"Estimated age (years, bins of {_BIN})")
     ax.set_ylabel("True minus estimated age (years)")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), title="of the images")
     return ax
 
 
-def sureness_table(predictions: pd.DataFrame, *, years_a_bin: int = 10) -> pd.DataFrame:
+def sureness_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return quantiles of true minus estimated age by estimated age.
 
     Parameters
     ----------
     predictions : DataFrame
         As for `truth_given_estimate`.
-    years_a_bin : int
-        Width of the bins of the estimate; bins with fewer than 30 images are left out.
 
     Returns
     -------
     DataFrame
-        Indexed by ``from`` (years); columns ``n``, "10 %", "25 %", "50 %", "75 %", "90 %".
+        Indexed by ``from`` (years; tens with 30 images or more); columns ``n``, "10 %", "25 %",
+        "50 %", "75 %", "90 %".
     """
     estimate = "expected_age" if "expected_age" in predictions else "predicted"
     known = predictions[predictions["age"].notna()]
     # Rounded first, so that an estimate of 29.97 counts as the 30 that a reader is told.
-    start = known[estimate].round() // years_a_bin * years_a_bin
+    start = known[estimate].round() // _BIN * _BIN
     groups = (known["age"] - known[estimate]).groupby(start.astype(int).rename("from"))
     table = groups.quantile(list(_QUANTILES)).unstack()
     table.columns = [f"{100 * q:.0f} %" for q in _QUANTILES]

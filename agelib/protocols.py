@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 
 from agelib.files import DataError, sha256_text
+from agelib.folds import N_FOLDS
 from agelib.labels import LabelScheme, get_scheme
 from agelib.paths import datasets_dir
-from agelib.recipes import N_FOLDS, base_names, deal, p1_imbalanced
-
-# For those who look for the recipes of columns here.
-from agelib.recipes import assign_folds as assign_folds
-from agelib.recipes import p1_decades as p1_decades
+from agelib.recipes import p1_imbalanced
 from agelib.thinning import balanced, thinned
+from agelib.utkface_protocols import Rows, rows_of_lists, rows_of_names
 
 PARTS = ("training", "validation", "test")
 
@@ -65,7 +63,7 @@ class Protocol:
     name: str
     title: str
     n_folds: int
-    rows: Callable[..., tuple[dict[str, np.ndarray], tuple[str, ...]]]
+    rows: Callable[..., Rows]
 
 
 def split(
@@ -230,68 +228,6 @@ def _rows_of_p1_imbalanced(catalog: pd.DataFrame, **_: object):
     return {name: np.flatnonzero(part == name) for name in PARTS}, ()
 
 
-def _rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: object):
-    """Test as published; validation: a tenth of the training clusters that test has none of."""
-    test, notes = _listed(catalog, lists / "utkface_coral_test.csv")
-    listed, more = _listed(catalog, lists / "utkface_coral_train.csv")
-    listed = np.setdiff1d(listed, test)
-    cluster = catalog["cluster"].to_numpy()
-    shared = np.isin(cluster[listed], cluster[test])
-    apart = listed[~shared]
-    if len(apart) == 0:
-        return {"training": apart, "validation": apart, "test": test}, notes + more
-    dealt = catalog["cluster"].iloc[apart].map(deal(catalog.iloc[apart], 10, 0))
-    validation = apart[dealt.to_numpy() == 0]
-    training = np.setdiff1d(apart if cleaned else listed, validation)
-    notes += more
-    if cleaned and shared.any():
-        notes += (f"{shared.sum()} training images dropped: duplicates of test images",)
-    return {"training": training, "validation": validation, "test": test}, notes
-
-
-def _rows_of_names(catalog: pd.DataFrame, *, apart: bool, **_: object):
-    """Deal every usable image 60/20/20 by a hash of its name, copies as if they were none."""
-    dealt = np.array([int(sha256_text(name)[:8], 16) % N_FOLDS for name in base_names(catalog)])
-    dealt[~catalog["usable"].to_numpy(dtype=bool)] = -1
-    masks = {"training": dealt >= 2, "validation": dealt == 1, "test": dealt == 0}
-    cluster = catalog["cluster"].to_numpy()
-    copies = np.isin(cluster, cluster[masks["test"]]) & (dealt > 0)
-    if not apart or not copies.any():
-        return {part: np.flatnonzero(mask) for part, mask in masks.items()}, ()
-    masks = {part: mask & ~copies for part, mask in masks.items()}
-    notes = (f"{copies.sum()} images dropped: duplicates of test images",)
-    return {part: np.flatnonzero(mask) for part, mask in masks.items()}, notes
-
-
-def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the rows a public list names, ascending, and notes on the names that have none."""
-    if not path.is_file():
-        raise DataError(
-            f"the public list {path} is missing; place it there (UTK_train_coral.csv and "
-            "UTK_test_coral.csv of github.com/nhshin-mcl/MWR, datalist/utk; see the README of "
-            "the datasets folder)"
-        )
-    try:
-        names = pd.read_csv(path, dtype=str, keep_default_na=False)["filename"]
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path} is not a CSV file with a column 'filename' ({error})") from error
-    names = names.str.removesuffix(".chip.jpg") + ".chip.jpg"
-    rows = pd.Series(np.arange(len(catalog)), index=base_names(catalog).to_numpy())
-    rows = rows[catalog["usable"].to_numpy(dtype=bool)]
-    rows = rows[~rows.index.duplicated()]
-    known = names.isin(rows.index)
-    found = np.unique(rows.reindex(names[known]).to_numpy(dtype=np.int64))
-    if len(found) == 0:
-        raise DataError(
-            f"none of the {len(names)} names in {path} is in this catalog; "
-            "the list belongs to UTKFace's aligned and cropped chips"
-        )
-    if known.all():
-        return found, ()
-    some = ", ".join(names[~known].head(3))
-    return found, (f"{(~known).sum()} of {len(names)} names in {path.name} not found: {some}",)
-
-
 def _leak_note(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
     cluster = catalog["cluster"].to_numpy()
     learnt = np.concatenate([rows["training"], rows["validation"]])
@@ -323,7 +259,7 @@ def _of_column(name: str, title: str, column: str) -> Protocol:
 
 
 def _of_names(name: str, title: str, *, apart: bool) -> Protocol:
-    return Protocol(name, title, 0, functools.partial(_rows_of_names, apart=apart))
+    return Protocol(name, title, 0, functools.partial(rows_of_names, apart=apart))
 
 
 _PROTOCOLS = (
@@ -346,7 +282,7 @@ _PROTOCOLS = (
     Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
     _of_names("utkface-random", "all images 60/20/20 by a hash of the name", apart=False),
     _of_names("utkface-random-apart", "the same without copies of test images", apart=True),
-    Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, _rows_of_lists),
+    Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, rows_of_lists),
     _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
     _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),
     Protocol(

@@ -1,4 +1,4 @@
-"""Recipes: the folds and parts that are drawn once and kept as columns of a manifest."""
+"""Recipes: the parts of P1, P2 and P5, drawn once and kept with the folds in a manifest."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from agelib.files import DataError, sha256_text
-from agelib.groups import age_span
+from agelib.folds import assign_folds, base_names
 from agelib.labels import get_scheme
 from agelib.paths import datasets_dir
 
-N_FOLDS = 5
 P5_LIST = "utkface_5000_128px.txt"
 _P5_SHARE = 5000 / 23_707  # of UTKFace
 
@@ -51,103 +48,6 @@ def draw_columns(catalog: pd.DataFrame, dataset: str) -> pd.DataFrame:
         p2_random=p2_random(catalog),
         p5_5000=p5_5000(catalog, _p5_names(catalog, path) if listed else None),
     )
-
-
-def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 0) -> np.ndarray:
-    """Deal the usable images into folds, whole clusters at a time, balanced by age.
-
-    Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
-    ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
-    kept ages differ between folds by less than one round: closer than a greedy search gets.
-    Where the catalog knows persons, all clusters of a person are dealt as one.
-
-    Parameters
-    ----------
-    catalog : DataFrame
-        With ``age`` (or a group of ages), ``gender``, ``race``, ``cluster``, ``usable``,
-        ``keep``, and ``person`` where it is known.
-    n_folds : int
-        Number of folds, at least 2.
-    state : int
-        Random state of the coin and of the rounds.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Fold 0..n_folds-1 of each usable image, -1 of the others.
-
-    Raises
-    ------
-    ValueError
-        When ``n_folds`` is below 2.
-    """
-    if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; at least 2 are needed")
-    folds = np.full(len(catalog), -1, dtype=np.int64)
-    usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
-    if len(usable) == 0:
-        return folds
-    rows = catalog.iloc[usable].assign(cluster=kept_together(catalog)[usable])
-    dealt = deal(rows, n_folds, state)
-    folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
-    return folds
-
-
-def kept_together(catalog: pd.DataFrame) -> np.ndarray:
-    """Join the clusters that share a person.
-
-    Parameters
-    ----------
-    catalog : DataFrame
-        With ``cluster``, and ``person`` where it is known.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Equal for images that must not be parted; the ``cluster`` itself without persons.
-    """
-    cluster = catalog["cluster"].to_numpy(dtype=np.int64)
-    if "person" not in catalog:
-        return cluster
-    person, _ = pd.factorize(catalog["person"])
-    rows = np.flatnonzero(person >= 0)
-    n = len(catalog)
-    edges = (np.ones(len(rows), dtype=bool), (cluster[rows], n + person[rows]))
-    graph = coo_array(edges, shape=(n + person.max(initial=0) + 1,) * 2)
-    return connected_components(graph, directed=False)[1][cluster].astype(np.int64)
-
-
-def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
-    """Deal clusters into folds, as `assign_folds` says.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        The rows of a catalog to deal, at least one.
-    n_folds : int
-        Number of folds.
-    state : int
-        Random state.
-
-    Returns
-    -------
-    Series of int64
-        Fold of each cluster (index: cluster number).
-    """
-    # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
-    random = np.random.RandomState(state)
-    # The kept image speaks for its cluster; without one, the first does.
-    speakers = rows.sort_values("keep", ascending=False, kind="stable")
-    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
-    keys = speakers[["gender", "race"]].fillna("")
-    keys.insert(0, "age", sum(age_span(speakers)))
-    keys = keys.assign(coin=random.permutation(len(keys)))
-    order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
-    rounds = -(-len(order) // n_folds)
-    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
-    folds = np.empty(len(order), dtype=np.int64)
-    folds[order] = places[: len(order)]
-    return pd.Series(folds, index=speakers["cluster"].to_numpy())
 
 
 def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
@@ -306,9 +206,3 @@ def _p5_names(catalog: pd.DataFrame, path: Path) -> list[str]:
             "list there, or take the file away to have images picked by a hash of their names"
         )
     return names
-
-
-def base_names(catalog: pd.DataFrame) -> pd.Series:
-    """Return the file names of a catalog without their folders, in its rows."""
-    names = [file.rpartition("/")[2] for file in catalog["file"]]
-    return pd.Series(names, index=catalog.index, dtype="str")

@@ -115,17 +115,15 @@ def long_table(folder: Path | str | None = None) -> pd.DataFrame:
     return _table(rows, LONG_COLUMNS, problems)
 
 
-def summarise(
-    folder: Path | str | None = None, *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def summarise(folder: Path | str | None = None, *, resamples: int = 1000) -> pd.DataFrame:
     """Summarise the records of each experiment and protocol in one row.
 
     Parameters
     ----------
     folder : Path or str, optional
         Results folder; the collection's own by default.
-    resamples, state : int
-        Number of bootstrap samples and random state of the bootstrap.
+    resamples : int
+        Number of bootstrap samples.
 
     Returns
     -------
@@ -149,57 +147,11 @@ def summarise(
     rows = []
     for members in groups.values():
         try:
-            rows.append(_summary_row(members, resamples=resamples, state=state))
+            rows.append(_summary_row(members, resamples=resamples))
         except ValueError as error:
             label = "{number} {name}, {protocol}".format(**members[0].row)
             problems.append(f"{label}: {error}")
     return _table(rows, SUMMARY_COLUMNS, problems)
-
-
-def leaderboard(table: pd.DataFrame, protocol: str, labels: str) -> pd.DataFrame:
-    """Rank full-size experiments under one protocol and label scheme.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `summarise`, or from `results_table` for a protocol without folds.
-    protocol, labels : str
-        Which numbers may be compared.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``rank`` from 1, best first: ``label``, ``metric``, ``value``, ``low``,
-        ``high``, ``n``, ``parameters``, ``seconds``. The metric is the mean absolute error
-        where the labels are years, else the accuracy. Reduced experiments do not take part.
-
-    Raises
-    ------
-    DataError
-        If the table has no full-size experiment under this protocol and label scheme.
-    """
-    full = table[table["reduced"] == ""]
-    rows = full[(full["protocol"] == protocol) & (full["labels"] == labels)]
-    if rows.empty:
-        known = full[["protocol", "labels"]].drop_duplicates().itertuples(index=False)
-        raise DataError(
-            f"No full-size experiment under protocol {protocol!r} with labels {labels!r}; there "
-            f"are: {'; '.join(f'{p} with {s}' for p, s in known) or 'none'}."
-        )
-    in_years = rows["mae"].notna().any()
-    metric, low, high = ("mae", "mae_low", "mae_high") if in_years else ("accuracy", "low", "high")
-    ranked = pd.DataFrame(
-        {
-            "label": rows["number"] + " " + rows["name"],
-            "metric": metric,
-            "value": rows[metric],
-            "low": rows[low],
-            "high": rows[high],
-            **{name: rows[name] for name in ("n", "parameters", "seconds")},
-        }
-    ).sort_values("value", ascending=in_years, kind="stable", ignore_index=True)
-    ranked.index = pd.RangeIndex(1, len(ranked) + 1, name="rank")
-    return ranked
 
 
 def _read(folder: Path | str | None) -> tuple[list[_Read], list[str]]:
@@ -262,7 +214,7 @@ def _reduced(reduced: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {used.get(name, '?')} of {full}" for name, full in reduced.items())
 
 
-def _summary_row(members: list[_Read], *, resamples: int, state: int) -> dict[str, Any]:
+def _summary_row(members: list[_Read], *, resamples: int) -> dict[str, Any]:
     """Summarise the records of one experiment under one protocol."""
     first = min(record.row["state"] for record in members)
     chosen = [record for record in members if record.row["state"] == first]
@@ -274,7 +226,7 @@ def _summary_row(members: list[_Read], *, resamples: int, state: int) -> dict[st
         metrics = _SHOWN if kind == "classification" else ()
         metrics += _SHOWN_AGE if kind == "regression" or "expected_age" in predictions else ()
         metrics += _SHOWN_GENDER if "p_female" in predictions else ()
-        table = evaluate(predictions, kind=kind, resamples=resamples, state=state, metrics=metrics)
+        table = evaluate(predictions, kind=kind, resamples=resamples, metrics=metrics)
         summary |= _scores(table.to_dict("index"))
         summary["seconds"] = sum(record.row["seconds"] for record in chosen)
     summary["folds"] = len(chosen) if folded else None

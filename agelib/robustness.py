@@ -15,6 +15,7 @@ from agelib.intervals import mean_intervals
 if TYPE_CHECKING:
     from agelib.lab import Lab
 
+_MOST = 1000  # test images
 LEVELS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 MEASURES = ("mae", "bias", "gender accuracy")
 
@@ -22,8 +23,8 @@ MEASURES = ("mae", "bias", "gender accuracy")
 class Corrupted:
     """Images that are corrupted as they are taken; stands in for `agelib.pipeline.Images`."""
 
-    def __init__(self, images: np.ndarray, kind: str, level: float, state: int) -> None:
-        self._images = corrupt(images, kind, level, state=state)
+    def __init__(self, images: np.ndarray, kind: str, level: float) -> None:
+        self._images = corrupt(images, kind, level)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -33,9 +34,7 @@ class Corrupted:
         return self._images[positions]
 
 
-def responses(
-    lab: Lab, experiment: Experiment, *, n: int = 1000, state: int = 0
-) -> dict[str, np.ndarray]:
+def responses(lab: Lab, experiment: Experiment) -> dict[str, np.ndarray]:
     """Estimate age and gender of test images under every corruption and level.
 
     Parameters
@@ -44,16 +43,13 @@ def responses(
         An open data set with its images.
     experiment : Experiment
         Whose network estimates; one that answers in years and knows gender.
-    n : int
-        Test images, spread evenly over the test part in order of file name, which begins with
-        the age; all where there are fewer.
-    state : int
-        Random state of noise and rotation.
 
     Returns
     -------
     dict of str to ndarray
-        ``name``, ``age``, ``female`` (as annotated), each (n,); ``level`` (l,); for each
+        ``name``, ``age``, ``female`` (as annotated), each (n,), of 1,000 images spread evenly over
+        the test part in order of file name, which begins with the age, or of all where there are
+        fewer; ``level`` (l,); for each
         corruption ``<kind> age`` (l, n), years to two decimals, and ``<kind> female`` (l, n),
         whether the network says female.
     """
@@ -62,14 +58,14 @@ def responses(
     from agelib.parts import make_part, predict
 
     test = lab.split(experiment.protocol, experiment.fold).test
-    rows = test[np.linspace(0, len(test) - 1, min(n, len(test))).round().astype(int)]
+    rows = test[np.linspace(0, len(test) - 1, min(_MOST, len(test))).round().astype(int)]
     store, head = lab.store(experiment.image_size, experiment.color), head_of(experiment)
     network = lab.network(experiment)
     part = make_part(store, lab.catalog, rows, head, gender=True)
     pixels = part.images.take(slice(None))
 
     def estimate(kind: str, level: float) -> pd.DataFrame:
-        changed = dataclasses.replace(part, images=Corrupted(pixels, kind, level, state))
+        changed = dataclasses.replace(part, images=Corrupted(pixels, kind, level))
         return predict(network, changed, lab.catalog, head, flip=experiment.flip_at_test)
 
     clean = estimate("grey", 0)
@@ -116,9 +112,7 @@ def measured(found: dict[str, np.ndarray], kind: str, measure: str) -> np.ndarra
     return np.abs(error) if measure == "mae" else error
 
 
-def curve(
-    found: dict[str, np.ndarray], kind: str, measure: str, *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def curve(found: dict[str, np.ndarray], kind: str, measure: str) -> pd.DataFrame:
     """Return a measure against the strength of a corruption, with 95 % intervals.
 
     Returns
@@ -128,15 +122,13 @@ def curve(
         ``high``, ``n``. Every level is scored on the same resampled images.
     """
     values = measured(found, kind, measure)
-    rows = [mean_intervals(row, resamples=resamples, state=state).loc["all"] for row in values]
+    rows = [mean_intervals(row).loc["all"] for row in values]
     table = pd.DataFrame(rows).reset_index(drop=True)
     strength = [CORRUPTIONS[kind].strength_at(level) for level in found["level"]]
     return table.assign(level=found["level"], strength=strength)
 
 
-def changes(
-    found: dict[str, np.ndarray], measure: str, *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def changes(found: dict[str, np.ndarray], measure: str) -> pd.DataFrame:
     """Return how much each corruption at its strongest changes a measure, paired by image.
 
     Returns
@@ -148,7 +140,7 @@ def changes(
     rows = {}
     for kind, corruption in CORRUPTIONS.items():
         values = measured(found, kind, measure)
-        gain = mean_intervals(values[-1] - values[0], resamples=resamples, state=state).loc["all"]
+        gain = mean_intervals(values[-1] - values[0]).loc["all"]
         row = {"clean": values[0].mean(), "strongest": values[-1].mean(), "change": gain["value"]}
         rows[corruption.title] = row | {name: gain[name] for name in ("low", "high", "n")}
     return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})

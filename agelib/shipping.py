@@ -167,7 +167,7 @@ def _tail(shares: np.ndarray, ages: np.ndarray) -> float:
 
 
 def _share(inside: np.ndarray) -> dict[str, Any]:
-    columns = bootstrap(share_score(inside), len(inside), resamples=1000, state=0)
+    columns = bootstrap(share_score(inside), len(inside))
     value, low, high = (column.item() for column in columns)
     return _rounded({"value": value, "low": low, "high": high}) | {"n": len(inside)}
 

@@ -12,22 +12,20 @@ from agelib.pipeline import Batches, Images
 from agelib.store import Store
 
 
-def feeding_rate(images: Images, *, batch_size: int = 32, seconds: float = 1.0) -> float:
-    """Return how many images a second come out in shuffled batches, to nothing that uses them.
+def feeding_rate(images: Images, *, seconds: float = 1.0) -> float:
+    """Return how many images a second come out in shuffled batches of 32 that nothing uses.
 
     Parameters
     ----------
     images : Images
         In memory or streamed.
-    batch_size : int
-        Images per batch.
     seconds : float
         For how long to measure, at the least; whole epochs are read, first one apart.
     """
     done, epoch, start = 0, 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds:
         order = images.order(0, epoch)
-        batches = Batches(images, batch_size=batch_size, order=order)
+        batches = Batches(images, batch_size=32, order=order)
         for index in range(len(batches)):
             done += len(batches[index][0])
             if time.perf_counter() - start > seconds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -32,9 +33,6 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def candidates(
     dataset: str,
     *,
-    chapter: str = "11-topology-search",
-    protocol: str | None = None,
-    fold: int | None = 0,
     image_size: int = 80,
     epochs: int = 8,
     precision: str = "float32",
@@ -49,13 +47,7 @@ def candidates(
     Parameters
     ----------
     dataset : str
-        Data set.
-    chapter : str
-        Chapter that states them.
-    protocol : str, optional
-        Published split; the data set's five folds when omitted.
-    fold : int, optional
-        Fold of a protocol that has folds.
+        Data set; fold 0 of its five is taken.
     image_size : int
         Side in pixels. A family that needs larger images (V: 128) gets the smallest that it can
         look at.
@@ -80,13 +72,13 @@ def candidates(
         experiment = Experiment(
             number=_number(trial.id),
             name=trial.id,
-            chapter=chapter,
+            chapter="11-topology-search",
             architecture="topology",
             options=trial.options,
             labels="groups-5",
             dataset=dataset,
-            protocol=protocol or datasets.get(dataset).five_fold,
-            fold=fold,
+            protocol=datasets.get(dataset).five_fold,
+            fold=0,
             image_size=_FULL_SIZE,
             preprocessing="scale",
             recipe=Recipe(
@@ -99,7 +91,7 @@ def candidates(
             ),
         )
         same = hyperparameters(experiment)
-        experiment = experiment.on(experiment.protocol, fold=fold, state=chosen.count(same))
+        experiment = dataclasses.replace(experiment, state=chosen.count(same))
         chosen.append(same)
         size = max(image_size, smallest_size(FAMILIES[trial.family].steps()))
         experiments.append(experiment.reduced(epochs=epochs, image_size=size))
@@ -200,7 +192,7 @@ def trials_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def importances(table: pd.DataFrame, *, state: int = 0) -> pd.Series:
+def importances(table: pd.DataFrame) -> pd.Series:
     """Return the share of each hyperparameter in the variance of the validation accuracy.
 
     Functional analysis of variance (Hutter et al. 2014) of a random forest through the trials,
@@ -212,8 +204,6 @@ def importances(table: pd.DataFrame, *, state: int = 0) -> pd.Series:
     ----------
     table : DataFrame
         From :func:`trials_table`.
-    state : int
-        Random state of the forest.
 
     Returns
     -------
@@ -240,7 +230,7 @@ def importances(table: pd.DataFrame, *, state: int = 0) -> pd.Series:
         for row, value in zip(chosen, values, strict=True)
     )
     shares = optuna.importance.get_param_importances(
-        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=state)
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
     )
     series = pd.Series(shares, name="importance").rename_axis("hyperparameter")
     series = series.sort_values(ascending=False, kind="stable")

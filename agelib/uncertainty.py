@@ -80,20 +80,19 @@ def pit_shares(years: np.ndarray, true: np.ndarray, edges: np.ndarray) -> np.nda
     return spread.clip(0, 1)
 
 
-def pit_histogram(
-    years: np.ndarray, true: np.ndarray, *, bins: int = 10, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def pit_histogram(years: np.ndarray, true: np.ndarray, *, resamples: int = 1000) -> pd.DataFrame:
     """Return the histogram of the probability integral transform with 95 % intervals.
 
     Returns
     -------
     DataFrame
-        One row a bin: ``left``, ``right``, ``share`` (of images; 1 / bins when calibrated),
-        ``low``, ``high``. High outer bins mean too narrow distributions, a slope means a bias.
+        One row for each of ten bins: ``left``, ``right``, ``share`` (of images; a tenth when
+        calibrated), ``low``, ``high``. High outer bins mean too narrow distributions, a slope
+        means a bias.
     """
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, 11)
     shares = np.diff(pit_shares(years, true, edges), axis=1)
-    value, low, high = _means(shares, resamples, state)
+    value, low, high = _means(shares, resamples)
     ends = {"left": edges[:-1], "right": edges[1:]}
     return pd.DataFrame(ends | {"share": value, "low": low, "high": high})
 
@@ -104,7 +103,6 @@ def central_coverage(
     levels: Sequence[float] = tuple(np.arange(0.1, 1, 0.1).round(1)),
     *,
     resamples: int = 1000,
-    state: int = 0,
 ) -> pd.DataFrame:
     """Return how many true ages lie in the central intervals that the distributions promise.
 
@@ -116,16 +114,16 @@ def central_coverage(
     levels = np.asarray(levels, dtype=np.float64)
     ends = pit_shares(years, true, np.concatenate([0.5 + levels / 2, 0.5 - levels / 2]))
     inside = ends[:, : len(levels)] - ends[:, len(levels) :]
-    value, low, high = _means(inside, resamples, state)
+    value, low, high = _means(inside, resamples)
     table = {"level": levels, "coverage": value, "low": low, "high": high, "n": len(true)}
     return pd.DataFrame(table)
 
 
-def _means(values: np.ndarray, resamples: int, state: int):
+def _means(values: np.ndarray, resamples: int):
     def score(weights: np.ndarray) -> np.ndarray:
         return values.T @ weights.astype(np.float64) / len(values)
 
-    return bootstrap(score, len(values), resamples=resamples, state=state)
+    return bootstrap(score, len(values), resamples=resamples)
 
 
 def standard_deviation(years: np.ndarray) -> np.ndarray:

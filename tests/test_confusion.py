@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from agelib.confusion import confusion_matrix, per_class_table, plot_confusion
+from agelib.confusion import confusion_matrix, plot_confusion
 from agelib.plots import use_style
 
 NAMES = ["young", "middle", "old", "nobody"]
@@ -107,15 +107,3 @@ def test_given_axes_are_used():
 def test_names_must_fit():
     with pytest.raises(ValueError, match=r"\(2, 2\), but there are 3"):
         plot_confusion(np.eye(2), ["a", "b", "c"])
-
-
-def test_per_class_table(predictions):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        table = per_class_table(predictions, NAMES)
-    assert list(table.index) == NAMES
-    assert list(table.columns) == ["precision", "recall", "F1", "support"]
-    assert table.loc["young"].tolist() == pytest.approx([1, 2 / 3, 0.8, 3])
-    assert table.loc["old"].tolist() == pytest.approx([2 / 3, 1, 0.8, 2])
-    assert table.loc["nobody", ["precision", "recall", "F1"]].isna().all()
-    assert table["support"].tolist() == [3, 2, 2, 0]

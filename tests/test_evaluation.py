@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_predictions import made_up, regression
 from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
 
@@ -13,43 +14,15 @@ from agelib.bootstrap import weight_blocks
 from agelib.evaluation import (
     AGE_METRICS,
     METRICS,
-    across_states,
     evaluate,
-    paired_difference,
-    pooled,
 )
 from agelib.files import DataError
-
-
-def made_up(n=60, k=5, *, state=0, skill=2.0, decimals=5, true=None):
-    """Predictions of a model with some skill; one class a year, so that ages are classes."""
-    generator = np.random.default_rng(state)
-    true = generator.integers(k, size=n) if true is None else np.asarray(true)
-    n = len(true)
-    logits = generator.normal(size=(n, k)) - skill * np.abs(np.arange(k) - true[:, None]) / 2
-    p = np.exp(logits)
-    p = (p / p.sum(axis=1, keepdims=True)).round(decimals)
-    table = pd.DataFrame({"file": [f"{i:05d}.jpg" for i in range(n)], "age": true})
-    table = table.assign(true=true, predicted=p.argmax(axis=1), expected_age=p @ np.arange(k))
-    female = np.random.default_rng([state, 1]).integers(2, size=n)
-    share = np.random.default_rng([state, 2]).random(n)
-    table = table.assign(female=female, p_female=(share + skill * female) / (1 + skill))
-    return pd.concat([table, pd.DataFrame(p, columns=[f"p{c}" for c in range(k)])], axis=1)
 
 
 def tied(n, k, *, rows):
     """Predictions in which only a few rows of probabilities occur."""
     few = made_up(rows, k).filter(regex=r"^p\d").iloc[np.arange(n) % rows]
     return made_up(n, k).assign(**few.reset_index(drop=True))
-
-
-def regression(n=60, *, state=0, spread=8.0):
-    generator = np.random.default_rng(state)
-    age = generator.integers(1, 90, size=n)
-    files = [f"{i:05d}.jpg" for i in range(n)]
-    return pd.DataFrame(
-        {"file": files, "age": age, "predicted": age + generator.normal(0, spread, n).round(3)}
-    )
 
 
 def by_scikit_learn(table, k):
@@ -338,79 +311,6 @@ def test_rounding_of_101_probabilities_is_no_error():
     table[[f"p{c}" for c in range(101)]] = p
     assert p.sum() != 1
     assert evaluate(table, kind="classification").loc["log_loss", "value"] > 4
-
-
-def test_paired_difference_is_tighter_than_two_intervals_and_antisymmetric():
-    table = regression(300, spread=8)
-    better = table.assign(predicted=table["age"] + 0.9 * (table["predicted"] - table["age"]))
-    shuffled = better.sample(frac=1, random_state=0)
-    result = paired_difference(table, shuffled, metric="mae", kind="regression")
-    each = [evaluate(t, kind="regression").loc["mae"] for t in (table, better)]
-    assert result["n"] == 300
-    assert result["value"] == pytest.approx(each[0]["value"] - each[1]["value"])
-    assert 0 < result["low"] < result["value"] < result["high"]
-    assert each[0]["low"] < each[1]["high"]
-    back = paired_difference(shuffled, table, metric="mae", kind="regression")
-    assert back["low"] == pytest.approx(-result["high"])
-    same = paired_difference(table, table, metric="cs5", kind="regression")
-    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("metric", [name for name in METRICS if name != "roc_auc"] + ["roc_auc"])
-def test_paired_difference_of_every_metric(metric):
-    true = np.random.default_rng(9).integers(5, size=120)
-    a, b = (made_up(true=true, state=s, skill=skill) for s, skill in ((1, 3), (2, 1)))
-    result = paired_difference(a, b, metric=metric, kind="classification", n_classes=5)
-    values = [evaluate(t, kind="classification", resamples=1).loc[metric, "value"] for t in (a, b)]
-    assert result["value"] == pytest.approx(values[0] - values[1])
-    assert result["low"] <= result["value"] <= result["high"]
-
-
-def test_a_regression_can_be_compared_with_one_class_a_year():
-    years = made_up(40, 90, skill=0.3)
-    line = years[["file", "age"]].assign(predicted=years["age"] + 1.0)
-    result = paired_difference(line, years, metric="mae", kind="regression", resamples=50)
-    error = (years["expected_age"] - years["age"]).abs().mean()
-    assert result["value"] == pytest.approx(1 - error)
-
-
-def test_pairs_must_be_the_same_images_with_the_same_truth():
-    table = made_up()
-    other = table.iloc[5:].assign(file=lambda t: t["file"].replace("00059.jpg", "new.jpg"))
-    with pytest.raises(DataError, match="60 and 55, of which 6 only in the first and 1 only in"):
-        paired_difference(table, other, metric="accuracy", kind="classification")
-    moved = table.assign(true=(table["true"] + (table.index == 7)) % 5)
-    with pytest.raises(DataError, match="disagree about 'true' for 1 of 60 files.*00007"):
-        paired_difference(table, moved, metric="accuracy", kind="classification")
-    with pytest.raises(ValueError, match="'f1' does not apply"):
-        paired_difference(table, table, metric="f1", kind="classification")
-
-
-def test_pooling_joins_folds_once():
-    table = made_up(50)
-    folds = [table[table.index % 5 == fold] for fold in range(5)]
-    pd.testing.assert_frame_equal(pooled(reversed(folds)), table)
-    with pytest.raises(DataError, match="10 rows repeat an image, first '00000.jpg'"):
-        pooled([*folds, folds[0]])
-    with pytest.raises(DataError, match="Predictions 1 have other columns.*p4"):
-        pooled([folds[0], folds[1].drop(columns="p4")])
-    with pytest.raises(DataError, match="no predictions to pool"):
-        pooled([])
-
-
-def test_states_are_summarised_by_mean_and_standard_deviation():
-    tables = [evaluate(made_up(state=s), kind="classification", resamples=1) for s in range(4)]
-    tables[0] = tables[0].drop(index="roc_auc")
-    summary = across_states(tables)
-    values = [table.loc["accuracy", "value"] for table in tables]
-    assert list(summary.columns) == ["mean", "sd", "n_states"]
-    assert list(summary.index) == list(METRICS)
-    assert summary.loc["accuracy", "mean"] == pytest.approx(np.mean(values))
-    assert summary.loc["accuracy", "sd"] == pytest.approx(np.std(values, ddof=1))
-    assert summary.loc["accuracy", "n_states"] == 4 and summary.loc["roc_auc", "n_states"] == 3
-    assert across_states(tables[1:2])["sd"].isna().all()
-    with pytest.raises(DataError, match="no results"):
-        across_states([])
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.2])

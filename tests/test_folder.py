@@ -248,7 +248,7 @@ def test_any_pattern_is_either_refused_or_compiled(pattern):
 
 
 def test_persons_and_copies_are_joined_before_dealing():
-    from agelib.recipes import kept_together
+    from agelib.folds import kept_together
 
     catalog = pd.DataFrame({"cluster": [0, 0, 2, 3, 4], "person": ["a", "b", "b", None, "c"]})
     units = kept_together(catalog)

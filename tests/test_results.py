@@ -12,7 +12,6 @@ from agelib.results import (
     LONG_COLUMNS,
     RESULT_COLUMNS,
     SUMMARY_COLUMNS,
-    leaderboard,
     long_table,
     results_table,
     summarise,
@@ -224,26 +223,3 @@ def test_what_cannot_be_pooled_is_a_problem(tmp_path):
     (kept / "predictions.csv.gz").write_bytes(b"cut")
     (problem,) = summarise(tmp_path, resamples=20).attrs["problems"]
     assert "not a whole record" in problem
-
-
-def test_leaderboard_ranks_accuracy_downwards_and_errors_upwards(tmp_path):
-    for state, number in enumerate(("1.0", "1.1", "1.2")):
-        write(tmp_path, number, table=predictions(state=state))
-        write(
-            tmp_path,
-            number,
-            labels="age",
-            protocol="other",
-            table=predictions(kind="age", state=state),
-        )
-    write(tmp_path, "1.3", reduced={"epochs": 100})
-    table = summarise(tmp_path)
-    board = leaderboard(table, "p1-decades", "decades-7")
-    assert list(board.index) == [1, 2, 3] and board.index.name == "rank"
-    assert board["value"].is_monotonic_decreasing and (board["metric"] == "accuracy").all()
-    assert set(board["label"]) == {"1.0 LeNet-5", "1.1 LeNet-5", "1.2 LeNet-5"}
-    assert (board["low"] <= board["value"]).all() and (board["n"] == 40).all()
-    years = leaderboard(table, "other", "age")
-    assert years["value"].is_monotonic_increasing and (years["metric"] == "mae").all()
-    with pytest.raises(DataError, match="'5fold' with labels 'age'; there are: .*other with age"):
-        leaderboard(table, "5fold", "age")

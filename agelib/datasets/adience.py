@@ -209,7 +209,7 @@ def _remarks(age_label: str, yaw: int, times: int) -> list[str]:
     return remarks + ([f"listed: {times} times"] if times > 1 else [])
 
 
-def random_parts(table: pd.DataFrame, *, state: int = 0) -> np.ndarray:
+def random_parts(table: pd.DataFrame) -> np.ndarray:
     """Draw the parts of P3 (Pyra): 60/20/20 of the images of each of its five groups.
 
     P3 drew over images and without a random state, so persons occur in several parts; the recipe
@@ -220,8 +220,6 @@ def random_parts(table: pd.DataFrame, *, state: int = 0) -> np.ndarray:
     ----------
     table : DataFrame
         Sorted by ``key``; see `read_folds`.
-    state : int
-        Random state.
 
     Returns
     -------
@@ -229,7 +227,7 @@ def random_parts(table: pd.DataFrame, *, state: int = 0) -> np.ndarray:
         ``"training"``, ``"validation"``, ``"test"``, or ``""`` for images without a group.
     """
     # RandomState's stream is frozen for good, so the draw never depends on numpy's version.
-    random = np.random.RandomState(state)
+    random = np.random.RandomState(0)
     groups = get_scheme("groups-5").of_catalog(table)
     part = np.full(len(table), "", dtype=object)
     for group in range(groups.max(initial=-1) + 1):

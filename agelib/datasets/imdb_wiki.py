@@ -17,7 +17,7 @@ import pandas as pd
 from agelib.datasets.imdb_filters import Filter, apply_filters
 from agelib.datasets.source import Source, from_table
 from agelib.files import DataError, sha256_text
-from agelib.recipes import N_FOLDS
+from agelib.folds import N_FOLDS
 
 SOURCES = ("imdb", "wiki")
 FIELDS = (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import paper, paper_numbers
+from agelib import paper, paper_numbers, paper_text
 from agelib.paths import root
 
 TEXT = (root() / "paper" / "paper.typ").read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def test_the_paper_builds_without_network_and_refuses_an_unknown_number(tmp_path
 
 def test_a_minus_is_a_minus_sign():
     row = pd.Series({"value": -0.5, "low": -1.0, "high": 0.25})
-    assert paper_numbers._with_ends(row) == "−0.50 [−1.00, 0.25]"
+    assert paper_text.with_ends(row) == "−0.50 [−1.00, 0.25]"
 
 
 def test_typical_and_clear_changes_by_hand():

@@ -12,6 +12,7 @@ from agelib import (
     comparison,
     effects,
     headline,
+    paper_leakage,
     plots,
     plots_analysis,
     reference,
@@ -21,7 +22,7 @@ from agelib import (
 from agelib.evaluation import pooled
 from agelib.files import atomic_path
 from agelib.lab import Lab
-from agelib.paper_numbers import DATASET
+from agelib.paper_numbers import DATASET, open_lab
 
 # Inches: drawn at the width of a column, so that letters keep their size.
 _COLUMN = (3.5, 2.6)
@@ -41,7 +42,7 @@ def draw(folder: Path) -> list[Path]:
         SVG files, the same bytes for the same records.
     """
     plots.use_style()
-    lab = Lab(DATASET, retrain=False, epochs=None, jobs=None)
+    lab = open_lab()
     summary = results.summarise()
     summary = summary[summary["dataset"] == DATASET].reset_index(drop=True)
     answers = headline.answers(summary, DATASET)
@@ -66,11 +67,33 @@ def draw(folder: Path) -> list[Path]:
     years, true = uncertainty.distributions(subject), subject["true"].to_numpy()
     parts = (uncertainty.pit_histogram(years, true), uncertainty.central_coverage(years, true))
     plots_analysis.calibration(*parts, title=f"n = {len(subject):,} test images")
-    return [*written, _save(folder, "calibration")]
+    written.append(_save(folder, "calibration"))
+    _flattery(lab)
+    return [*written, _save(folder, "flattery", _COLUMN)]
 
 
 def _legend_below(ax: Axes) -> None:
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+
+
+def _flattery(lab: Lab) -> None:
+    """Draw how much smaller or larger the error is under the other splits of chapter 19."""
+    tables, _ = paper_leakage.split_tables(lab)
+    others = paper_leakage.flattery(lab, tables)
+    names = ["value", "low", "high", "n"]
+    columns = {"as reported": "difference", "same ages": "same ages"}
+    series = {
+        title: others[[column, f"{column} low", f"{column} high", "n"]].set_axis(names, axis=1)
+        for title, column in columns.items()
+    }
+    series = {title: table.rename(index=_wrapped) for title, table in series.items()}
+    ax = plots_analysis.group_dots(series, "Error minus ours (years)", line=0)
+    ax.legend(loc="upper left")
+
+
+def _wrapped(name: str) -> str:
+    """Break a name at its space, so that it fits beside its neighbours."""
+    return name.replace(" ", "\n")
 
 
 def _label_noise(catalog: pd.DataFrame) -> None:

@@ -7,20 +7,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agelib import cleaning, comparison, effects, headline, paper_network, reference, results
+from agelib import (
+    cleaning,
+    comparison,
+    effects,
+    headline,
+    paper_beyond,
+    paper_leakage,
+    paper_network,
+    reference,
+    results,
+)
 from agelib.lab import Lab
 from agelib.paper_text import count, percent, text_table, with_ends
 
 DATASET = "utkface"
 
 
+def open_lab() -> Lab:
+    """Return the paper's data set, with records to read and nothing to train."""
+    return Lab(DATASET, retrain=False, epochs=None, jobs=None)
+
+
 def compute() -> dict[str, dict[str, Any]]:
     """Return all ``values`` (name to text) and ``tables`` (name to columns and rows of text)."""
-    lab = Lab(DATASET, retrain=False, epochs=None, jobs=None)
+    lab = open_lab()
     everything = results.summarise()
     summary = everything[everything["dataset"] == DATASET].reset_index(drop=True)
     answers = headline.answers(summary, DATASET)
-    subject = reference.subject(lab)
+    subject, responses = reference.subject(lab), paper_beyond.responses(lab)
     values = {
         **_data(lab),
         **_protocols(lab),
@@ -29,6 +44,9 @@ def compute() -> dict[str, dict[str, Any]]:
         **_best(summary, answers),
         **paper_network.uncertainty_values(subject),
         **paper_network.fairness_values(subject),
+        **paper_leakage.leakage_values(lab, *paper_leakage.split_tables(lab)),
+        **paper_beyond.robustness_values(responses),
+        **paper_beyond.use_values(lab),
     }
     pairs = effects.single_differences(DATASET)
     tables = {
@@ -39,6 +57,7 @@ def compute() -> dict[str, dict[str, Any]]:
         "effects": _effects_table(pairs),
         "groups": paper_network.groups_table(subject),
         "gaps": paper_network.gaps_table(subject),
+        "robustness": paper_beyond.robustness_table(responses),
         **_elsewhere(everything),
     }
     return {"values": values | _effects(pairs), "tables": tables}

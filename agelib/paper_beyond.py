@@ -90,7 +90,7 @@ def robustness_values(found: dict[str, np.ndarray]) -> dict[str, str]:
     return {
         "robust.n": count(clean["n"]),
         "robust.kinds": count(len(error)),
-        "robust.levels": count(len(found["level"])),
+        "robust.levels": count((found["level"] > 0).sum()),
         "robust.clean": with_ends(clean),
         "robust.most": in_text(most),
         "robust.most_change": with_ends(error.loc[most], 1, value="change"),

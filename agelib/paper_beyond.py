@@ -141,7 +141,7 @@ def use_values(lab: Lab) -> dict[str, str]:
     gap, times = _kept_facts(lab, "gap"), _kept_facts(lab, "latency")
     errors = pd.DataFrame.from_dict(gap["errors"], orient="index")
     sizes = pd.DataFrame(gap["sizes"]).set_index("pixels between the eyes")
-    words = ("better than", "worse than", "not to be told apart from")
+    words = ("smaller than", "larger than", "not to be told apart from")
     values = {
         "use.n": count(gap["n"]),
         "use.found": count(gap["found"]),

@@ -82,15 +82,23 @@ def test_predictions_agree_with_keras(saved, tmp_path, form):
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
+def one_sided():
+    """Return a network that looks at the left half of a face alone."""
+    inputs = keras.Input((32, 32, 3))
+    left = keras.layers.Cropping2D(((0, 0), (0, 16)))(inputs)
+    level = keras.layers.GlobalAveragePooling2D()(left)[:, :1]
+    ages = keras.layers.Softmax()(-keras.ops.abs(level - np.arange(101, dtype="float32")) / 4)
+    return keras.Model(inputs, {"age": ages, "gender": level / 255})
+
+
 @every_format
 @pytest.mark.parametrize("mirrored", [True, False])
-def test_an_export_answers_as_the_predictor_does(saved, tmp_path, form, mirrored):
-    network = networks.load_network(saved)
+def test_an_export_answers_as_the_predictor_does(tmp_path, form, mirrored):
+    network = one_sided()
     target = tmp_path / f"network{export.FORMATS[form]}"
     export.export(network, target, form, mirrored=mirrored)
-    images = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), dtype="uint8")
-    # The left half is dark, so that a face and its mirror image are told apart.
-    images[:, :, :16] //= 4
+    images = np.random.default_rng(4).integers(0, 120, (3, 32, 32, 3), dtype="uint8")
+    images[:, :, :16] //= 3
     chips = [Image.fromarray(image) for image in images]
     for some in (slice(0, 1), slice(0, 3)):  # any length of batch, with twice as many inside
         found = export.runner(target, form)(images[some])
@@ -100,7 +108,7 @@ def test_an_export_answers_as_the_predictor_does(saved, tmp_path, form, mirrored
         female = [estimate.female for estimate in wanted]
         np.testing.assert_allclose(found["gender"][:, -1], female, atol=1e-3)
     other = Predictor(network, mirrored=not mirrored).estimate(chips)
-    assert abs(found["gender"][:, -1] - [estimate.female for estimate in other]).max() > 1e-2
+    assert abs(found["gender"][:, -1] - [estimate.female for estimate in other]).min() > 0.05
 
 
 @every_format

@@ -20,8 +20,9 @@ def add_export_command(commands: argparse._SubParsersAction) -> None:
         "export",
         help="write a trained network as ONNX, TensorFlow Lite, SavedModel or Keras",
         description="Write a trained network for other programs. The file takes bytes, uint8 RGB "
-        "faces aligned like UTKFace's in the network's size, and carries all preprocessing; its "
-        "outputs are compared with Keras's before it is kept.",
+        "faces aligned like UTKFace's in the network's size, and carries all preprocessing, also "
+        "the mirror image where the record's numbers take it in; its outputs are compared with "
+        "Keras's before it is kept.",
     )
     export.set_defaults(command=_export)
     export.add_argument(
@@ -30,18 +31,26 @@ def add_export_command(commands: argparse._SubParsersAction) -> None:
         help="'shipped', a record's folder, or chapter/name as in the results",
     )
     export.add_argument("--to", choices=_FORMATS, required=True, help="format")
+    export.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="answer with the mean over a face and its mirror image (default: as the experiment "
+        "was tested); without it a call computes half as much",
+    )
     export.add_argument("--out", type=Path, metavar="PATH", help="default: its name, here")
 
 
 def _export(options: argparse.Namespace) -> int:
     from agelib.export import FORMATS, export
-    from agelib.networks import find_network, load_network
+    from agelib.networks import find_network, load_network, tested_mirrored
 
     path = find_network(options.experiment)
     own_name = path.parent.name if path.name == "model.keras" else path.stem
     target = options.out or Path(f"{own_name}-{options.to}{FORMATS[options.to]}")
     network = load_network(path)
-    difference = export(network, target, options.to)
+    mirrored = tested_mirrored(path) if options.mirror is None else options.mirror
+    difference = export(network, target, options.to, mirrored=mirrored)
     size = "x".join(str(side) for side in network.input_shape[1:3])
-    print(f"{target}: uint8 RGB ({size}), within {difference:.1g} of Keras")
+    faces = ", with its mirror image" if mirrored else ""
+    print(f"{target}: uint8 RGB ({size}){faces}, within {difference:.1g} of Keras")
     return 0

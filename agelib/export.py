@@ -1,8 +1,9 @@
 """Networks for other programs: ONNX, TensorFlow Lite, SavedModel and Keras.
 
 The exported network takes bytes, (n, size, size, 3) uint8 in RGB, and carries everything after
-that: grey, scaling, the network, and its soft-max. TensorFlow is needed to write three of the
-four, so everything that only TensorFlow can do stands in this file and is imported when called.
+that: grey, scaling, the network, its soft-max, and the mirror image where it was tested with one.
+TensorFlow is needed to write three of the four, so everything that only TensorFlow can do stands
+in this file and is imported when called.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def byte_network(network: keras.Model) -> keras.Model:
+def byte_network(network: keras.Model, *, mirrored: bool = False) -> keras.Model:
     """Return the network behind an input of bytes.
 
     Parameters
     ----------
     network : keras.Model
         Of pixels 0..255, (n, size, size, 3) or (n, size, size, 1), in float32.
+    mirrored : bool
+        Answer with the mean over each image and its mirror image, see `agelib.predict.Predictor`.
 
     Returns
     -------
@@ -49,14 +52,22 @@ def byte_network(network: keras.Model) -> keras.Model:
     if channels == 1:
         weights = np.asarray(_LUMINANCE, "float32")
         x = ops.round(ops.sum(x * weights, axis=-1, keepdims=True))
+    if mirrored:
+        # One batch of twice the length, so that no format holds the weights twice.
+        x = ops.concatenate([x, ops.flip(x, axis=2)], axis=0)
     # Left open, a CenterCrop decides for training, and batch statistics replace the learnt ones.
     outputs = network(x, training=False)
     if not isinstance(outputs, dict):
         outputs = {"age": outputs}
+    if mirrored:
+        outputs = {
+            key: ops.mean(ops.reshape(both, (2, -1, both.shape[-1])), axis=0)
+            for key, both in outputs.items()
+        }
     return keras.Model(inputs, outputs, name=f"{network.name}_of_bytes")
 
 
-def export(network: keras.Model, target: Path | str, form: str) -> float:
+def export(network: keras.Model, target: Path | str, form: str, *, mirrored: bool = False) -> float:
     """Write a network, whole or not at all, and compare it with Keras.
 
     Parameters
@@ -67,6 +78,8 @@ def export(network: keras.Model, target: Path | str, form: str) -> float:
         File to write, for ``saved-model`` a folder. An older export there is replaced.
     form : str
         Key of :data:`FORMATS`.
+    mirrored : bool
+        See :func:`byte_network`.
 
     Returns
     -------
@@ -90,7 +103,7 @@ def export(network: keras.Model, target: Path | str, form: str) -> float:
             f"only TensorFlow can write {form}, and the backend is {backend_name()}: unset "
             "KERAS_BACKEND, or export to keras"
         )
-    of_bytes = byte_network(network)
+    of_bytes = byte_network(network, mirrored=mirrored)
     shape = (8, *of_bytes.input_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     wanted = of_bytes.predict_on_batch(images)  # Keras exports only what was called before

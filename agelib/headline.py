@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agelib import comparison, manifests, paths
+from agelib import comparison, paths
 from agelib.evaluation import evaluate, pooled
 from agelib.files import DataError
+from agelib.guesses import guess
 from agelib.labels import get_scheme
-from agelib.protocols import PROTOCOLS, split
+from agelib.protocols import PROTOCOLS
 from agelib.readoff import read_off
 from agelib.records import Record, load_record
 
@@ -128,7 +129,7 @@ def answers(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def _year_rows(row: pd.Series, records: list[Record]) -> list[dict[str, Any]]:
-    guess = _guess(row["dataset"], records, labels=None)
+    guessed = guess(row["dataset"], records, labels=None)
     predictions = pooled([record.predictions for record in records])
     estimate = "expected_age" if "expected_age" in predictions else "predicted"
     errors = (predictions[estimate] - predictions["age"]).abs().to_numpy(float)
@@ -138,7 +139,7 @@ def _year_rows(row: pd.Series, records: list[Record]) -> list[dict[str, Any]]:
     for metric in (name for name in _YEARS if name in table.index):
         value, low, high = table.loc[metric, ["value", "low", "high"]]
         told = _reported(row["dataset"], metric, ("per-year-101", "age"))
-        entry = _entry(row["dataset"], _YEARS[metric][0], metric, guess.get(metric), told)
+        entry = _entry(row["dataset"], _YEARS[metric][0], metric, guessed.get(metric), told)
         rows.append(entry | _ours(value, low, high, row, records, of=len(predictions)))
     return rows
 
@@ -167,14 +168,14 @@ def _class_row(
         if metric["value"] > mine["value"]:
             mine = _ours(*metric[["value", "low", "high"]], *years, of=len(read))
             mine["network"] += ", read off its years"
-    guess = _guess(dataset, records, labels=labels).get("accuracy")
+    guessed = guess(dataset, records, labels=labels).get("accuracy")
     question = f"the right one of {get_scheme(labels).n_classes} classes ({labels})"
     told = _reported(dataset, "accuracy", (labels,))
-    return [_entry(dataset, question, "accuracy", guess, told) | mine]
+    return [_entry(dataset, question, "accuracy", guessed, told) | mine]
 
 
-def _entry(dataset: str, question: str, metric: str, guess: float | None, told: tuple) -> dict:
-    facts = {"dataset": dataset, "question": question, "metric": metric, "guess": guess}
+def _entry(dataset: str, question: str, metric: str, guessed: float | None, told: tuple) -> dict:
+    facts = {"dataset": dataset, "question": question, "metric": metric, "guess": guessed}
     return facts | {"reported": told[0], "reported_n": told[1]}
 
 
@@ -199,40 +200,6 @@ def _reported(dataset: str, metric: str, labels: tuple[str, ...]) -> tuple:
     if pd.isna(best["value"]):
         return float(best["validation"]), None
     return float(best["value"]), float(best["n"])
-
-
-def _guess(dataset: str, records: list[Record], *, labels: str | None) -> dict[str, float]:
-    """Return what is reached without looking at an image, from the training parts' labels."""
-    try:
-        catalog = manifests.load_manifest(dataset)
-        parts = [
-            split(catalog, record.experiment["protocol"], fold=record.experiment["fold"])
-            for record in records
-        ]
-    except (DataError, OSError):
-        return {}
-    scheme = get_scheme(labels) if labels else None
-    errors, gender, hits = [], [], []
-    for part in parts:
-        training, test = (_aged(catalog, part, name) for name in ("training", "test"))
-        if scheme:
-            known, true = (scheme.encode(rows["age"]) for rows in (training, test))
-            common = np.bincount(known[known >= 0]).argmax()
-            hits.append(true[true >= 0] == common)
-            continue
-        errors.append((test["age"] - training["age"].median()).abs().to_numpy(float))
-        gender.append((test["gender"] == training["gender"].mode()[0]).to_numpy())
-    if scheme:
-        return {"accuracy": float(np.concatenate(hits).mean())}
-    error = np.concatenate(errors)
-    quantiles = {"median_error": np.median(error), "within_80": np.quantile(error, 0.8)}
-    shares = {"cs5": (error <= 5).mean(), "gender_accuracy": np.concatenate(gender).mean()}
-    return {"mae": float(error.mean())} | {k: float(v) for k, v in (quantiles | shares).items()}
-
-
-def _aged(catalog: pd.DataFrame, part: Any, name: str) -> pd.DataFrame:
-    rows = catalog.iloc[getattr(part, name)]
-    return rows[rows["age"].notna()]
 
 
 def quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, float]:

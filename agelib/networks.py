@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from agelib.backend import keras
 from agelib.files import DataError
 
 SHIPPED = "shipped"
+
+# What stands beside a network of a record and beside the shipped one, and tells of its experiment.
+_DESCRIBED = {"model.keras": "record.json", "age-and-gender.keras": "facts.json"}
 
 
 def find_network(experiment: str) -> Path:
@@ -55,6 +59,34 @@ def find_network(experiment: str) -> Path:
             "networks; train it again with --retrain"
         )
     return network
+
+
+def tested_mirrored(path: Path) -> bool:
+    """Return whether the numbers of a network take in the mirror image of each face.
+
+    Parameters
+    ----------
+    path : Path
+        ``.keras`` file.
+
+    Returns
+    -------
+    bool
+        ``flip_at_test`` of the experiment; False for a file that no experiment stands beside.
+
+    Raises
+    ------
+    DataError
+        If what stands beside it cannot be read.
+    """
+    beside = path.parent / _DESCRIBED.get(path.name, "")
+    if not beside.is_file():
+        return False
+    try:
+        facts = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{beside}: cannot be read ({error})") from error
+    return bool(facts.get("experiment", {}).get("flip_at_test", False))
 
 
 def load_network(path: Path | str) -> keras.Model:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agelib import paper_numbers, paths
+from agelib import paper_beyond, paper_numbers, paths
 from agelib.files import atomic_path, write_json
 from agelib.records import find_records
 
@@ -27,8 +27,8 @@ def folder() -> Path:
 def records_fingerprint(results: Path | None = None) -> str:
     """Return a short hash of all that the paper's numbers come from.
 
-    These are the published records (descriptions, metrics and the hashes of their files), the
-    manifests, and the literature's numbers and works.
+    These are the published records (descriptions, metrics and the hashes of their files), what
+    chapters keep beside them, the manifests, and the literature's numbers and works.
     """
     results = paths.root() / "models-and-results" if results is None else results
     digest = hashlib.sha256()
@@ -36,6 +36,9 @@ def records_fingerprint(results: Path | None = None) -> str:
         # The built-in sample's records are nobody's but the reader's.
         if place.relative_to(results).parts[0] != "sample":
             _add(digest, place / "record.json", results)
+    for name in paper_beyond.kept_files(paper_numbers.open_lab()):
+        if (results / name).is_file():
+            _add(digest, results / name, results)
     others = (*paths.manifests_dir().glob("*.csv"), *(paths.root() / "literature").glob("*.*"))
     for path in sorted(path for path in others if path.suffix in (".csv", ".bib")):
         _add(digest, path, paths.root())

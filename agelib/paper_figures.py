@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ from agelib import (
     comparison,
     effects,
     headline,
+    paper_leakage,
     plots,
     plots_analysis,
     reference,
@@ -21,10 +23,10 @@ from agelib import (
 from agelib.evaluation import pooled
 from agelib.files import atomic_path
 from agelib.lab import Lab
-from agelib.paper_numbers import DATASET
+from agelib.paper_numbers import DATASET, open_lab
 
-# Inches: drawn at the width of a column, so that letters keep their size.
-_COLUMN = (3.5, 2.6)
+# Inches: drawn as wide as they are printed, a column or the page, so that letters keep their size.
+_COLUMN, _PAGE = 3.4, 6.9
 
 
 def draw(folder: Path) -> list[Path]:
@@ -41,41 +43,71 @@ def draw(folder: Path) -> list[Path]:
         SVG files, the same bytes for the same records.
     """
     plots.use_style()
-    lab = Lab(DATASET, retrain=False, epochs=None, jobs=None)
+    lab = open_lab()
     summary = results.summarise()
     summary = summary[summary["dataset"] == DATASET].reset_index(drop=True)
     answers = headline.answers(summary, DATASET)
     best = headline.in_years(summary, DATASET)
     guess = answers.set_index("metric")["guess"]["mae"]
-    plots.years_off(best.head(10), guess=guess, anchors=headline.anchors(DATASET))
-    written = [_save(folder, "years-off")]
+    ax = plots.years_off(best.head(10), guess=guess, anchors=headline.anchors(DATASET))
+    ax.set_ylabel("")
+    written = [_save(folder, "years-off", (_PAGE, 3.2))]
     plots.what_matters(effects.single_differences(DATASET))
-    written.append(_save(folder, "what-matters"))
+    written.append(_save(folder, "what-matters", (_PAGE, 2.8)))
     predictions = pooled([r.predictions for r in headline.records_of(best.iloc[0])])
     _legend_below(plots.truth_given_estimate(predictions))
-    written.append(_save(folder, "truth-given-estimate", _COLUMN))
+    written.append(_save(folder, "truth-given-estimate", (_COLUMN, 2.4)))
     table = comparison.reported_and_ours(summary, comparison.reported())
     decades = table[table["labels"] == "decades-7"]
+    decades = decades.assign(label=decades["label"].map(_wrapped))
     ax = plots.reported_versus_ours(decades, "Accuracy (7 decades)")
     ax.set_ylabel("")
+    # The caption says the rest of the title, which is wider than a column.
+    ax.set_title(ax.get_title(loc="left").rpartition("\n")[2])
     _legend_below(ax)
-    written.append(_save(folder, "reported", (4.2, 3.1)))
+    written.append(_save(folder, "reported", (_COLUMN, 2.6)))
     _label_noise(lab.catalog)
-    written.append(_save(folder, "label-noise"))
+    written.append(_save(folder, "label-noise", (_PAGE, 2.2)))
     subject = reference.subject(lab)
     years, true = uncertainty.distributions(subject), subject["true"].to_numpy()
     parts = (uncertainty.pit_histogram(years, true), uncertainty.central_coverage(years, true))
     plots_analysis.calibration(*parts, title=f"n = {len(subject):,} test images")
-    return [*written, _save(folder, "calibration")]
+    plt.gcf().axes[-1].set_ylabel("Share found inside")  # the whole label is higher than the axes
+    written.append(_save(folder, "calibration", (_PAGE, 2.1)))
+    _flattery(lab)
+    return [*written, _save(folder, "flattery", (_COLUMN, 2.4))]
 
 
 def _legend_below(ax: Axes) -> None:
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
 
+def _flattery(lab: Lab) -> None:
+    """Draw how much smaller or larger the error is under the other splits of chapter 19."""
+    tables, _ = paper_leakage.split_tables(lab)
+    others = paper_leakage.flattery(lab, tables)
+    names = ["value", "low", "high", "n"]
+    columns = {"as reported": "difference", "same ages": "same ages"}
+    series = {
+        title: others[[column, f"{column} low", f"{column} high", "n"]].set_axis(names, axis=1)
+        for title, column in columns.items()
+    }
+    ax = plots_analysis.group_dots(series, "Error minus ours (years)", line=0)
+    # Names stand close in a column: the words that all have go to the axis.
+    names = [_wrapped(label.get_text().replace("n = ", ""), 7) for label in ax.get_xticklabels()]
+    ax.set_xticks(ax.get_xticks(), names)
+    ax.set_xlabel("Split, and n test images")
+    ax.legend(loc="upper left")
+
+
+def _wrapped(name: str, width: int = 18) -> str:
+    """Break the lines of a name at spaces."""
+    return "\n".join(textwrap.fill(line, width) for line in name.splitlines())
+
+
 def _label_noise(catalog: pd.DataFrame) -> None:
     """Draw the ages of the kept images, and how far labels of one photograph lie apart."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    _, (left, right) = plt.subplots(1, 2, layout="constrained")
     ages = catalog.loc[catalog["keep"] & catalog["age"].notna(), "age"].astype(int)
     left.bar(*zip(*sorted(ages.value_counts().items()), strict=True), width=1)
     left.set(xlabel="Age (years)", ylabel="Images")

@@ -50,6 +50,7 @@ def own_peers(lab: Lab, experiments: Mapping[str, Experiment], folder: Path) -> 
         network = in_float32(lab.network(experiment))
         for suffix in SUFFIXES:
             path = folder / f"{number}{suffix}"
+            # One pass, whatever the record takes in: files of others answer once, too.
             export(network, path, suffix[1:])
             peers.append(
                 Peer(

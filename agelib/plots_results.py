@@ -166,7 +166,7 @@ def metric_comparison(
     table : DataFrame
         One row an experiment, drawn from the top in this order (sort it best first):
         ``label``, ``value``, ``low``, ``high`` (ends of the interval, NaN when there is
-        none) and ``n`` (test images).
+        none) and ``n`` (test images; missing for a number of others).
     metric : str
         Name and unit of the metric for the axis, such as "Mean absolute error (years)".
     chance : float, optional
@@ -206,7 +206,7 @@ def metric_comparison(
     sizes = table["n"].unique()
     labels = table["label"].astype(str)
     if len(sizes) > 1:
-        labels = labels + [f" (n = {n:,})" for n in table["n"]]
+        labels = labels + ["" if pd.isna(n) else f" (n = {n:,})" for n in table["n"]]
     n = images_text(sizes[0]) if len(sizes) == 1 else "n beside each name"
     _finish_rows(ax, labels, metric, title=f"{metric.split(' (')[0]} with 95 % intervals\n{n}")
     return ax

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from agelib import cli, export, networks
 from agelib.backend import keras
 from agelib.backend import name as backend_name
+from agelib.datasets.sample import draw_face
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.models import build
+from agelib.predict import Predictor
 
 tensorflow_only = pytest.mark.skipif(
     backend_name() != "tensorflow", reason="only TensorFlow writes this format"
@@ -56,10 +61,13 @@ def test_a_network_of_mixed_precision_is_loaded_in_float32(two_heads, saved):
     assert networks.in_float32(loaded) is loaded
 
 
-@pytest.mark.parametrize(
+every_format = pytest.mark.parametrize(
     "form",
     ["keras", *(pytest.param(f, marks=tensorflow_only) for f in ("onnx", "saved-model", "tflite"))],
 )
+
+
+@every_format
 def test_predictions_agree_with_keras(saved, tmp_path, form):
     network = networks.load_network(saved)
     target = tmp_path / f"network{export.FORMATS[form]}"
@@ -74,9 +82,49 @@ def test_predictions_agree_with_keras(saved, tmp_path, form):
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-def test_a_grey_network_takes_colour(tmp_path):
-    from PIL import Image
+def one_sided():
+    """Return a network that looks at the left half of a face alone."""
+    inputs = keras.Input((32, 32, 3))
+    left = keras.layers.Cropping2D(((0, 0), (0, 16)))(inputs)
+    level = keras.layers.GlobalAveragePooling2D()(left)[:, :1]
+    ages = keras.layers.Softmax()(-keras.ops.abs(level - np.arange(101, dtype="float32")) / 4)
+    return keras.Model(inputs, {"age": ages, "gender": level / 255})
 
+
+@every_format
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_an_export_answers_as_the_predictor_does(tmp_path, form, mirrored):
+    network = one_sided()
+    target = tmp_path / f"network{export.FORMATS[form]}"
+    export.export(network, target, form, mirrored=mirrored)
+    images = np.random.default_rng(4).integers(0, 120, (3, 32, 32, 3), dtype="uint8")
+    images[:, :, :16] //= 3
+    chips = [Image.fromarray(image) for image in images]
+    for some in (slice(0, 1), slice(0, 3)):  # any length of batch, with twice as many inside
+        found = export.runner(target, form)(images[some])
+        wanted = Predictor(network, mirrored=mirrored).estimate(chips[some])
+        ages = np.stack([estimate.distribution for estimate in wanted])
+        np.testing.assert_allclose(found["age"], ages, atol=1e-3)
+        female = [estimate.female for estimate in wanted]
+        np.testing.assert_allclose(found["gender"][:, -1], female, atol=1e-3)
+    other = Predictor(network, mirrored=not mirrored).estimate(chips)
+    assert abs(found["gender"][:, -1] - [estimate.female for estimate in other]).min() > 0.05
+
+
+@every_format
+def test_the_shipped_file_and_predict_agree(tmp_path, capsys, form):
+    target = tmp_path / f"shipped{export.FORMATS[form]}"
+    assert cli.main(["export", "shipped", "--to", form, "--out", str(target)]) == 0
+    predictor = Predictor.shipped()
+    assert ("with its mirror image" in capsys.readouterr().out) == predictor.mirrored
+    chips = [draw_face(age, "female", "white", np.random.default_rng(age)) for age in (8, 40, 75)]
+    pixels = predictor.pixels(chips)
+    found = export.runner(target, form)(pixels.astype("uint8"))
+    ages = np.stack([estimate.distribution for estimate in predictor.estimate(chips)])
+    np.testing.assert_allclose(found["age"], ages, atol=1e-3)
+
+
+def test_a_grey_network_takes_colour(tmp_path):
     network = build(experiment(color="grey"))
     of_bytes = export.byte_network(network)
     image = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype="uint8")
@@ -123,6 +171,23 @@ def test_command_writes_and_tells(saved, tmp_path, capsys):
     loaded = keras.saving.load_model(target)
     assert loaded.input_shape == (None, 32, 32, 3)
     assert loaded.inputs[0].dtype == "uint8"
+
+
+def test_the_command_mirrors_where_the_record_does_or_as_told(saved, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AGELIB_RESULTS", str(tmp_path / "results"))
+    record = tmp_path / "results" / "sample" / "03-lenet" / "1.0-tiny"
+    record.mkdir(parents=True)
+    (record / "model.keras").write_bytes(saved.read_bytes())
+    for tested in ({"flip_at_test": True}, {}):
+        (record / "record.json").write_text(json.dumps({"experiment": tested}))
+        for option in ([], ["--mirror"], ["--no-mirror"]):
+            words = ["export", "03-lenet/1.0-tiny", "--to", "keras", *option]
+            assert cli.main([*words, "--out", str(tmp_path / "a.keras")]) == 0
+            told = "with its mirror image" in capsys.readouterr().out
+            assert told == (bool(tested) if not option else option == ["--mirror"])
+    (record / "record.json").write_text("{")
+    assert cli.main(["export", "03-lenet/1.0-tiny", "--to", "keras"]) == 2
+    assert "record.json: cannot be read" in capsys.readouterr().err
 
 
 def test_what_cannot_be_found_or_loaded_is_named(tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ LIST = (FOLDER / "README.md").read_text(encoding="utf-8")
 LISTED = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", LIST, re.MULTILINE | re.DOTALL))
 # Works that have neither a DOI nor an arXiv number.
 NUMBERLESS = {"krizhevsky2012", "srivastava2014", "bergstra2011", "hutter2014"}
-NUMBERLESS |= {"papadopoulos2008", "buolamwini2018", "holm1979"}
+NUMBERLESS |= {"papadopoulos2008", "buolamwini2018", "holm1979", "liu2020"}
 NEEDED = {"article": "journal", "inproceedings": "booktitle", "book": "publisher", "misc": "title"}
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 
@@ -86,6 +86,17 @@ def test_what_a_chapter_cites_is_there(path):
     for line in re.findall(r"\*\*Further reading\.\*\* (.*)", prose):
         for name, year in re.findall(r"([A-Z][\w-]+)[^;()\[\]]*?,? ((?:19|20)\d\d)", line):
             assert known(letters(name), year), f"{name} {year} is not in references.bib"
+
+
+def test_what_the_code_cites_is_there():
+    missing = []
+    names = r"([A-Z][\w-]+)(?:(?:, [A-Z][\w-]+)* and (?:Van (?:der )?)?[A-Z][\w-]+| et al\.)?"
+    for path in sorted((root() / "agelib").rglob("*.py")):
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        for name, year in re.findall(rf"{names},? \(?((?:19|20)\d\d)\b", text):
+            if not known(letters(name), year):
+                missing.append(f"{path.name}: {name} {year}")
+    assert not missing
 
 
 def test_what_the_paper_cites_is_there():

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import paper, paper_numbers
+from agelib import paper, paper_beyond, paper_leakage, paper_numbers, paper_text
+from agelib.corruptions import CORRUPTIONS
+from agelib.files import DataError
 from agelib.paths import root
 
 TEXT = (root() / "paper" / "paper.typ").read_text(encoding="utf-8")
@@ -89,6 +91,17 @@ def test_the_pdf_is_not_older_than_text_and_records():
         assert stamp.encode() in content, f"{stamp} is not in the PDF: run `make paper`"
 
 
+def test_the_pdf_has_six_to_eight_pages():
+    pages = re.findall(rb"/Type ?/Page(?![A-Za-z])", PDF.read_bytes())
+    assert 6 <= len(pages) <= 8
+
+
+def test_no_sign_behind_a_number_is_lost_to_typst():
+    # A semicolon ends code, and a quote after a digit is set as a prime.
+    assert not re.search(r'#v\("[^"]*"\);', TEXT)
+    assert not re.search(r"\d'", TEXT)
+
+
 def test_the_fingerprint_sees_records_and_not_those_of_the_sample(tmp_path):
     empty = paper.records_fingerprint(tmp_path)
     for dataset in ("sample", "utkface"):
@@ -114,7 +127,74 @@ def test_the_paper_builds_without_network_and_refuses_an_unknown_number(tmp_path
 
 def test_a_minus_is_a_minus_sign():
     row = pd.Series({"value": -0.5, "low": -1.0, "high": 0.25})
-    assert paper_numbers._with_ends(row) == "−0.50 [−1.00, 0.25]"
+    assert paper_text.with_ends(row) == "−0.50 [−1.00, 0.25]"
+
+
+def test_words_follow_the_interval():
+    words = ("helps", "harms", "does nothing clear")
+    for ends, word in (((-2, -1), "helps"), ((1, 2), "harms"), ((-1, 1), "does nothing clear")):
+        row = dict(zip(("low", "high"), ends, strict=True))
+        assert paper_text.told_apart(row, *words) == word
+    assert paper_text.listed([]) == "none"
+    assert paper_text.listed(["a"]) == "a"
+    assert paper_text.listed(iter("abc")) == "a, b and c"
+    assert (paper_text.in_text("JPEG"), paper_text.in_text("Eyes covered")) == (
+        "JPEG",
+        "eyes covered",
+    )
+
+
+def test_the_fingerprint_sees_what_chapters_keep(tmp_path):
+    empty = paper.records_fingerprint(tmp_path)
+    kept = paper_beyond.kept_files(paper_numbers.open_lab())
+    assert all((root() / "models-and-results" / name).is_file() for name in kept)
+    place = tmp_path / kept[0]
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"another")
+    assert paper.records_fingerprint(tmp_path) != empty
+
+
+def robust_lab(tmp_path, monkeypatch):
+    """Return the paper's lab with the results folder elsewhere, and empty."""
+    monkeypatch.setenv("AGELIB_RESULTS", str(tmp_path))
+    return paper_numbers.open_lab()
+
+
+def test_what_a_chapter_has_not_measured_is_named(tmp_path, monkeypatch):
+    lab = robust_lab(tmp_path, monkeypatch)
+    for ask, chapter in (
+        (paper_beyond.responses, "18-robustness"),
+        (paper_beyond.use_values, "24-predict-your-own-photo"),
+        (paper_leakage.split_tables, "19-leakage"),
+    ):
+        with pytest.raises(DataError, match=chapter):
+            ask(lab)
+
+
+def test_what_was_measured_on_another_network_is_refused(monkeypatch):
+    lab = paper_numbers.open_lab()
+    found = dict(paper_beyond.responses(lab))
+    found["blur age"] = found["blur age"] + np.float32(1)
+    monkeypatch.setattr(paper_beyond, "_kept_arrays", lambda *names: found)
+    with pytest.raises(DataError, match="another network"):
+        paper_beyond.responses(lab)
+
+
+def test_the_strongest_corruption_and_its_direction_by_hand():
+    ages = np.array([20, 40, 60], np.float32)
+    found = {"age": ages, "female": np.ones(3, bool), "level": np.array([0, 0.5, 1])}
+    for kind in CORRUPTIONS:
+        drift = {"blur": -8, "noise": 4}.get(kind, 0)
+        found[f"{kind} age"] = np.stack([ages, ages + drift / 2, ages + drift])
+        found[f"{kind} female"] = np.array([[True] * 3, [True] * 3, [kind != "grey"] * 3])
+    values = paper_beyond.robustness_values(found)
+    assert (values["robust.older"], values["robust.younger"]) == ("noise", "blur")
+    assert (values["robust.most"], values["robust.most_change"]) == ("blur", "8.0 [8.0, 8.0]")
+    assert (values["robust.gender"], values["robust.levels"]) == ("grey", "2")
+    rows = {row[0].partition(":")[0]: row for row in paper_beyond.robustness_table(found)["rows"]}
+    # A year is lost at an eighth of the blur, which is 4 % of the side at its strongest.
+    assert rows["Blur"][1:5] == ["0.5", "4", "8.0 [8.0, 8.0]", "−8.0 [−8.0, −8.0]"]
+    assert rows["Grey"][1] == ""
 
 
 def test_typical_and_clear_changes_by_hand():

@@ -280,6 +280,9 @@ def test_metric_comparison_says_n_beside_each_name_when_they_differ(table):
     ax = plots.metric_comparison(table.assign(n=[384, 23000]), "Accuracy")
     labels = [t.get_text() for t in ax.get_yticklabels()]
     assert labels == ["1.0 LeNet-5 (n = 384)", "1.1 batch norm (n = 23,000)"]
+    # Of a number of others nobody knows how many images are behind it.
+    ax = plots.metric_comparison(table.assign(n=pd.array([384, None], "Int64")), "Accuracy")
+    assert [t.get_text() for t in ax.get_yticklabels()][1] == "1.1 batch norm"
     with pytest.raises(ValueError, match=r"missing: \['low'\]"):
         plots.metric_comparison(table.drop(columns="low"), "Accuracy")
     with pytest.raises(ValueError, match="needs rows"):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from agelib.activations import class_activation_map
 from agelib.files import DataError
 from agelib.labels import LabelScheme
 from agelib.store import Store
+
+if TYPE_CHECKING:
+    import keras
 
 AT_LEAST = 30
 _AT_ONCE = 512
@@ -62,3 +67,33 @@ def average_by_class(
     classes = scheme.of_catalog(catalog.iloc[kept])
     groups = {name: kept[classes == k] for k, name in enumerate(scheme.names)}
     return average_faces(store, {n: rows for n, rows in groups.items() if len(rows) >= AT_LEAST})
+
+
+def evidence_by_class(
+    network: keras.Model,
+    means: Mapping[str, np.ndarray],
+    scheme: LabelScheme,
+    layer: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Show where a network finds evidence for each class in the average face of that class.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Answers with the scheme's classes.
+    means : mapping of str to ndarray of shape (size, size, channels)
+        Average faces by name of the class, from `average_by_class`.
+    scheme : LabelScheme
+        The classes.
+    layer : str, optional
+        As in `agelib.activations.class_activation_map`.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (size, size), float32
+        Class-activation maps by name of the class.
+    """
+    return {
+        name: class_activation_map(network, face[None], scheme.names.index(name), layer)[0]
+        for name, face in means.items()
+    }

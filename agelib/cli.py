@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from agelib import paths
 from agelib.cli_export import add_export_command
 from agelib.cli_fetch import add_fetch_command
 from agelib.cli_folder import add_label_options, label_folder
@@ -22,14 +19,13 @@ from agelib.cli_pending import (
     whole_number,
 )
 from agelib.cli_predict import add_predict_command
+from agelib.cli_run import add_run_command
 from agelib.cli_search import add_search_command
 from agelib.cli_ship import add_ship_command
 from agelib.files import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from agelib.batch import Outcome, Progress
 
 _TABLE = (
     *("chapter", "number", "name", "dataset", "protocol", "fold", "state", "labels", "reduced"),
@@ -76,21 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agelib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="execute notebooks with papermill")
-    run.set_defaults(command=_run)
-    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="03 or 03-lenet; default all")
-    run.add_argument("--dataset", default="sample", help="default: sample, small and quick")
-    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/DATE-TIME")
-    run.add_argument(
-        "--jobs", type=whole_number, default=1, metavar="N", help="notebooks at a time"
-    )
-    add_scheduler_option(run)
-    run.add_argument("--retrain", action="store_true", help="train even where there is a record")
-    run.add_argument(
-        *("-p", "--parameter"),
-        **{"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")},
-        help="set a notebook parameter; VALUE is a YAML scalar",
-    )
+    add_run_command(commands)
 
     results = commands.add_parser("results", help="list every record")
     results.set_defaults(command=_results)
@@ -129,104 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_label_options(prepare)
     return parser
-
-
-def _run(options: argparse.Namespace) -> int:
-    from agelib import batch, datasets
-    from agelib.notebooks import find_notebooks, notebook_parameters, parse_value
-
-    datasets.get(options.dataset)
-    notebooks = find_notebooks(options.chapters)
-    parameters: dict[str, Any] = {}
-    if options.dataset == "sample":
-        declared = set().union(*map(notebook_parameters, notebooks))
-        parameters = {name: value for name, value in batch.QUICK.items() if name in declared}
-    parameters["DATASET"] = options.dataset
-    if options.retrain:
-        parameters["RETRAIN"] = True
-    parameters |= {name: parse_value(value) for name, value in options.parameter}
-    if parameters["DATASET"] != options.dataset:
-        raise DataError("choose the data set with --dataset, not with -p DATASET")
-
-    output = options.output.resolve() if options.output else _new_folder(paths.root() / "runs")
-    environment: dict[str, str] = {}
-    if options.dataset == "sample":
-        # Drawn faces and quick records stay beside the executed notebooks, away from the
-        # collection's own.
-        folders = {"AGELIB_DATASETS": "datasets", "AGELIB_RESULTS": "models-and-results"}
-        environment = {name: str(output / folder) for name, folder in folders.items()}
-        for folder in environment.values():
-            Path(folder).mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    outcomes = batch.run_collection(
-        notebooks,
-        parameters=parameters,
-        output=output,
-        jobs=options.jobs,
-        scheduler=options.scheduler,
-        environment=environment,
-        progress=_Meter(sys.stderr),
-    )
-    return _conclude(outcomes, output, time.monotonic() - started)
-
-
-def _new_folder(parent: Path) -> Path:
-    name = time.strftime("%Y-%m-%d-%H%M%S")
-    parent.mkdir(exist_ok=True)
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        try:
-            (parent / f"{name}{suffix}").mkdir()
-        except FileExistsError:
-            continue
-        return parent / f"{name}{suffix}"
-    raise DataError(f"{parent}: a hundred runs started in this second; name one with --output")
-
-
-def _conclude(outcomes: list[Outcome], output: Path, seconds: float) -> int:
-    done = [outcome for outcome in outcomes if outcome.status == "done"]
-    lost = [outcome for outcome in outcomes if outcome.status != "done"]
-    for outcome in lost:
-        print(f"{outcome.name} {outcome.status}: {outcome.reason}", file=sys.stderr)
-    # From inside the collection a short path, which can be clicked and completed.
-    inside = output.is_relative_to(Path.cwd())
-    folder = output.relative_to(Path.cwd()) if inside else output
-    count = f"{len(done)} of {len(outcomes)}" if lost else f"{len(done)}"
-    noun = "notebook" if count == "1" else "notebooks"
-    print(f"{count} {noun} executed in {_clock(seconds)}: {folder}")
-    return 1 if lost else 0
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-class _Meter:
-    """Writes the progress of a run: one line redrawn on a terminal, else one for each change."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.redraw = stream.isatty()
-        self.shown: object = None
-
-    def __call__(self, state: Progress) -> None:
-        if not state.running:
-            text = ""
-        else:
-            at = min(len(state.outcomes) + 1, state.total)
-            text = f"[{at} of {state.total}] {', '.join(state.running)}"
-            text += f" - elapsed {_clock(state.elapsed)}, about {_clock(state.remaining)} remaining"
-        key = text if self.redraw else state.running
-        if key == self.shown:
-            return
-        self.shown = key
-        if self.redraw:
-            width = shutil.get_terminal_size().columns
-            self.stream.write(f"\r{text[: width - 1]}\x1b[K")
-        elif text:
-            self.stream.write(f"{text}\n")
-        self.stream.flush()
 
 
 def _results(options: argparse.Namespace) -> int:

@@ -47,7 +47,7 @@ def cacheable(network: keras.Model, experiment: Experiment) -> bool:
     if "trunk" not in [layer.name for layer in network.layers]:
         return False
     # A trunk whose batch normalisation goes by the batch counts as trainable even where none of
-    # its weights changes, see :class:`agelib.models.pretrained.BatchStatistics`.
+    # its weights changes, see :class:`agelib.models.batch_statistics.BatchStatistics`.
     return not network.get_layer("trunk").trainable
 
 

@@ -8,9 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from agelib import activations
+from agelib import activations, averages
 from agelib.backend import keras
 from agelib.gradients import gradient, layer_output, output_names
+from agelib.labels import get_scheme
 
 layers = keras.layers
 SIZE = 16
@@ -69,6 +70,14 @@ def test_each_class_has_its_own_map(images):
     assert inside(peak(red[0]), (4, 7), (2, 5))
     assert inside(peak(blue[0]), (9, 12), (11, 14))
     assert red[0, :, 8:].max() == 0 and blue[0, :, :8].max() == 0
+
+
+def test_evidence_by_class_asks_each_average_face_for_its_own_class(images):
+    network, scheme = colour_network(), get_scheme("groups-5")
+    found = averages.evidence_by_class(network, {scheme.names[1]: images[0]}, scheme, "colours")
+    assert list(found) == [scheme.names[1]]
+    blue = activations.class_activation_map(network, images[:1], 1, "colours")
+    assert (found[scheme.names[1]] == blue[0]).all()
 
 
 def test_map_without_evidence_is_zero_and_said(images):

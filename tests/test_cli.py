@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from agelib import batch, cli, paths, results
+from agelib import batch, cli, cli_run, paths, results
 from agelib.batch import Outcome, Progress
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -55,26 +55,43 @@ def test_sample_is_the_default_and_stays_apart(home, calls, capsys):
     expected = {name: batch.QUICK[name] for name in ("DATASET", "RETRAIN", "EPOCHS")}
     assert call["parameters"] == expected  # the notebooks declare no others
     assert call["output"].parent == home / "runs"
-    assert set(call["environment"]) == {"AGELIB_DATASETS", "AGELIB_RESULTS"}
-    assert all(folder.startswith(str(call["output"])) for folder in call["environment"].values())
+    for name, folder in (("AGELIB_DATASETS", "datasets"), ("AGELIB_RESULTS", "models-and-results")):
+        assert call["environment"][name] == str(call["output"] / folder)
     assert capsys.readouterr().out == f"2 notebooks executed in 0:00: runs/{call['output'].name}\n"
 
 
 def test_two_runs_in_one_second_do_not_share_a_folder(home, calls, monkeypatch):
-    monkeypatch.setattr(cli.time, "strftime", lambda form: "now")
+    monkeypatch.setattr(cli_run.time, "strftime", lambda form: "now")
     assert [cli.main(["run"]), cli.main(["run"])] == [0, 0]
     assert [call["output"].name for call in calls] == ["now", "now-2"]
 
 
 def test_a_real_data_set_uses_the_collections_own_folders(home, calls):
-    words = ["run", "03", "--dataset", "utkface", "--retrain", "--jobs", "2", "--output", "out"]
+    words = ["run", "03", "--dataset", "utkface", "--retrain", "--output", "out"]
     assert cli.main([*words, "-p", "EPOCHS", "7"]) == 0
     (call,) = calls
     assert call["names"] == ["03-lenet"]
     assert call["parameters"] == {"DATASET": "utkface", "RETRAIN": True, "EPOCHS": 7}
-    assert call["environment"] == {}
-    assert call["jobs"] == 2
+    assert call["environment"] == {} and call["jobs"] == 1
     assert call["output"] == home / "out"
+
+
+def test_notebooks_at_the_same_time_share_the_cores(home, calls, monkeypatch):
+    for cores, words, jobs, threads in (
+        (2, [], 2, "1"),
+        (1, [], 1, None),
+        (8, [], 2, "4"),
+        (8, ["--jobs", "3", "--dataset", "utkface"], 3, "2"),
+        (2, ["--jobs", "3"], 3, "1"),
+        (2, ["--scheduler", "tcp://host:1"], 2, None),
+    ):
+        monkeypatch.setattr(cli_run, "_cores", lambda cores=cores: cores)
+        assert cli.main(["run", *words]) == 0
+        assert calls[-1]["jobs"] == jobs
+        assert calls[-1]["environment"].get("TF_NUM_INTRAOP_THREADS") == threads
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
+    assert cli.main(["run"]) == 0
+    assert calls[-1]["environment"]["TF_NUM_INTRAOP_THREADS"] == "5"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +143,7 @@ def test_interruption_is_status_130(home, monkeypatch, capsys):
 
 def test_progress_is_a_line_for_each_change_when_not_on_a_terminal():
     stream = io.StringIO()
-    meter = cli._Meter(stream)
+    meter = cli_run._Meter(stream)
     done = (Outcome("a", "done"),)
     meter(Progress(3, (), ("a",), 0.0, 70.0))
     meter(Progress(3, (), ("a",), 1.0, 69.0))

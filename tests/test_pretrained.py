@@ -12,9 +12,10 @@ from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.frozen import cacheable
 from agelib.models import build, pretrained
+from agelib.models.batch_statistics import BatchStatistics
 from agelib.models.coursework_b import coursework_b
 from agelib.models.inception import INCEPTION_V3, inception_v3
-from agelib.models.pretrained import Backbone, BatchStatistics, set_trainable, trunk
+from agelib.models.pretrained import Backbone, set_trainable, trunk
 from agelib.models.resnet import RESNET50, RESNET50_V2, resnet50, resnet50_v2
 from agelib.models.vgg import VGG16, VGG19, vgg16, vgg19
 

@@ -57,7 +57,7 @@ def efficientnet_lite0(
     trainable : {'all', 'none'} or int
         What of the trunk is trained, see :func:`agelib.models.pretrained.set_trainable`.
     batch_statistics : bool
-        P1's slip, see :class:`agelib.models.pretrained.BatchStatistics`.
+        P1's slip, see :class:`agelib.models.batch_statistics.BatchStatistics`.
     pooling : {'avg', 'avg+max'}
         Mean over the feature map, or mean and maximum side by side.
     dense : sequence of int

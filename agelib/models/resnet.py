@@ -48,7 +48,7 @@ def resnet50(
     batch_statistics : bool
         Whether frozen batch normalisation uses the batch's statistics while training. It did in
         P1, whose R1.0 and R4.0 therefore learnt well and predicted at chance; see
-        :class:`agelib.models.pretrained.BatchStatistics`.
+        :class:`agelib.models.batch_statistics.BatchStatistics`.
     dense : sequence of int
         Units of dense layers after the pooling.
 

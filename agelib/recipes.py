@@ -11,13 +11,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from agelib.files import DataError, sha256_text
-from agelib.groups import age_span
+from agelib.groups import SPAN, age_span
 from agelib.labels import get_scheme
 from agelib.paths import datasets_dir
 
 N_FOLDS = 5
 P5_LIST = "utkface_5000_128px.txt"
 _P5_SHARE = 5000 / 23_707  # of UTKFace
+# As objects: indexed, they stay the same three words, and no image has a word of its own.
+_PARTS = np.array(["training", "validation", "test"], dtype=object)
 
 
 def draw_columns(catalog: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -87,7 +89,8 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
     if len(usable) == 0:
         return folds
-    rows = catalog.iloc[usable].assign(cluster=kept_together(catalog)[usable])
+    used = ["gender", "race", "keep", *(name for name in ("age", *SPAN) if name in catalog)]
+    rows = catalog[used].iloc[usable].assign(cluster=kept_together(catalog)[usable])
     dealt = deal(rows, n_folds, state)
     folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
     return folds
@@ -144,9 +147,11 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     keys = keys.assign(coin=random.permutation(len(keys)))
     order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
     rounds = -(-len(order) // n_folds)
-    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
+    places = np.empty((rounds, n_folds), dtype=np.int64)
+    for places_of_round in places:
+        places_of_round[:] = random.permutation(n_folds)
     folds = np.empty(len(order), dtype=np.int64)
-    folds[order] = places[: len(order)]
+    folds[order] = places.ravel()[: len(order)]
     return pd.Series(folds, index=speakers["cluster"].to_numpy())
 
 
@@ -212,7 +217,7 @@ def _p1_dealt(catalog: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 def _p1_parts(n: int) -> np.ndarray:
     draw = np.random.RandomState(1).rand(n)
-    return np.select([draw < 0.75, draw < 0.95], ["training", "validation"], "test")
+    return _PARTS[np.digitize(draw, (0.75, 0.95))]
 
 
 def p2_random(catalog: pd.DataFrame) -> np.ndarray:
@@ -273,7 +278,7 @@ def p5_5000(catalog: pd.DataFrame, names: Collection[str] | None = None) -> np.n
     validated = _fifth_by_gender(catalog[picked])
     part = np.full(len(catalog), "", dtype=object)
     part[catalog["keep"].to_numpy(dtype=bool) & ~np.isin(cluster, cluster[picked])] = "test"
-    part[picked] = np.where(np.isin(cluster[picked], validated), "validation", "training")
+    part[picked] = _PARTS[np.isin(cluster[picked], validated).astype(int)]
     return part
 
 

@@ -26,13 +26,17 @@ def exact_groups(md5: pd.Series | np.ndarray) -> pd.Series:
     pandas.Series
         (n,) Int64: 0, 1, 2 … by first member in row order, <NA> for files alone.
     """
-    digests = np.asarray(md5).astype("S")
-    _, which, sizes = np.unique(digests, return_inverse=True, return_counts=True)
-    twins = (sizes[which] > 1) & (digests != b"")
-    groups = np.zeros(len(digests), dtype=np.int64)
-    groups[twins] = pd.factorize(which[twins])[0]
+    digests = np.asarray(md5).astype("S", copy=False)
+    ordered = np.sort(digests)
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    several = several[several != b""]
+    groups, alone = np.zeros(len(digests), dtype=np.int64), np.ones(len(digests), dtype=bool)
+    if len(several):
+        which = np.searchsorted(several, digests).clip(max=len(several) - 1)
+        alone = several[which] != digests
+        groups[~alone] = pd.factorize(which[~alone])[0]
     index = md5.index if isinstance(md5, pd.Series) else None
-    return pd.Series(pd.arrays.IntegerArray(groups, ~twins), index=index)
+    return pd.Series(pd.arrays.IntegerArray(groups, alone), index=index)
 
 
 def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
 
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
@@ -42,7 +43,7 @@ def near_duplicate_pairs(thumbnails: np.ndarray, *, threshold: float = THRESHOLD
         (k, 2) int64 row pairs, the smaller row first.
     """
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for candidates in _candidates(_sketch(thumbnails, np.arange(len(thumbnails))), threshold):
+    for candidates in _candidates(thumbnails, np.arange(len(thumbnails)), threshold):
         for start in range(0, len(candidates), _PAIRS):
             piece = candidates[start : start + _PAIRS]
             pairs.append(piece[_correlation(thumbnails, piece) > threshold])
@@ -70,23 +71,21 @@ def near_duplicate_clusters(
     numpy.ndarray
         (n,) int64: the row of the cluster's first member; connected components of the pairs.
     """
-    rows = np.arange(len(thumbnails))
+    clusters = np.arange(len(thumbnails))
     # A twin's thumbnail is the same as its first copy's, so one of them speaks for both.
-    firsts = rows.copy()
     if exact is not None:
-        twins = exact.notna().to_numpy()
-        firsts[twins] = pd.Series(rows[twins]).groupby(exact[twins].to_numpy()).transform("first")
-    alone = np.flatnonzero(firsts == rows)
-    clusters = firsts
+        twins = np.flatnonzero(exact.notna())
+        clusters[twins] = pd.Series(twins).groupby(exact.iloc[twins].to_numpy()).transform("first")
+    alone = np.flatnonzero(clusters == np.arange(len(clusters)))
     pairs: list[np.ndarray] = []
-    for candidates in _candidates(_sketch(thumbnails, alone), threshold):
+    for candidates in _candidates(thumbnails, alone, threshold):
         waiting = alone[candidates]
         while len(waiting):
             piece, waiting = waiting[:_PAIRS], waiting[_PAIRS:]
             pairs.append(piece[_correlation(thumbnails, piece) > threshold])
             # Joined in between, pairs need little memory however many there are, and those
             # of a cluster that is known already need not be looked at.
-            if sum(map(len, pairs)) > max(_JOINED, len(rows) // 4):
+            if sum(map(len, pairs)) > max(_JOINED, len(clusters) // 4):
                 clusters, pairs = _joined(clusters, pairs), []
                 waiting = waiting[clusters[waiting[:, 0]] != clusters[waiting[:, 1]]]
     return _joined(clusters, pairs)
@@ -130,12 +129,19 @@ def _sketch(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return sketch
 
 
-def _candidates(sketch: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
-    """Yield blocks of row pairs (smaller first) whose bound on the correlation is high enough.
+def _candidates(thumbnails: np.ndarray, rows: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
+    """Yield blocks of pairs of places in ``rows`` whose bound on the correlation is high enough.
 
-    The rows of a sketch have unit length, so |a - b|^2 = 2 - 2r: partners are close, and blocks
-    whose boxes lie further apart than that need not be compared.
+    The smaller place comes first. The rows of a sketch have unit length, so |a - b|^2 = 2 - 2r:
+    partners are close, and blocks whose boxes lie further apart need not be compared.
     """
+    # On one thread: the products are small, and several would mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        yield from _close(_sketch(thumbnails, rows), threshold)
+
+
+def _close(sketch: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
+    """Do what `_candidates` says."""
     bound = threshold - _SLACK
     reach = np.sqrt(2 * (1 - bound)) + 1e-3
     if not len(sketch):

@@ -159,12 +159,12 @@ def describe(
         searched yet and no folds drawn: each image is its own cluster, every usable image is
         kept.
     """
+    trouble = _words(facts["trouble"])
     values: dict[str, Any] = _labels(files, parse)
     notes, remarks = (np.array(values.pop(name), dtype=object) for name in ("note", "remarks"))
     left_in = np.array(values.pop("usable"), dtype=bool)
     ages = {name: pd.array(values[name], "Int64") for name in ("age", *SPAN) if name in values}
     width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
-    trouble = _words(facts["trouble"])
     usable = (trouble == "") & age_span(pd.DataFrame(ages))[0].notna().to_numpy() & left_in
     unknown = np.ones(len(files), dtype=bool)
     values |= {
@@ -182,8 +182,8 @@ def describe(
         **dict.fromkeys(PART_COLUMNS, np.full(len(files), "", dtype=object)),
     }
     # One after the other: no second copy of all of them is ever in memory.
-    columns = dtypes(values)
-    return pd.DataFrame({n: pd.Series(values.pop(n), dtype=dtype) for n, dtype in columns.items()})
+    columns = {n: pd.Series(values.pop(n), dtype=dtype) for n, dtype in dtypes(values).items()}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _labels(files: Sequence[str], parse: Callable[[str], dict[str, Any]]) -> dict[str, list[Any]]:
@@ -208,8 +208,11 @@ def digests(md5: np.ndarray) -> pd.Series:
 
 def _words(texts: np.ndarray) -> np.ndarray:
     """Return bytes as text; where many are the same, that is kept once."""
-    words, which = np.unique(texts, return_inverse=True)
-    return np.array([word.decode() for word in words], dtype=object)[which]
+    words, known = np.full(len(texts), "", dtype=object), {}
+    for row in np.flatnonzero(texts != b""):
+        text = texts[row]
+        words[row] = known.get(text) or known.setdefault(text, text.decode())
+    return words
 
 
 def _flags(

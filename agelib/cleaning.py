@@ -26,17 +26,16 @@ def exact_groups(md5: pd.Series | np.ndarray) -> pd.Series:
     pandas.Series
         (n,) Int64: 0, 1, 2 … by first member in row order, <NA> for files alone.
     """
-    digests = np.asarray(md5).astype("S", copy=False)
-    ordered = np.sort(digests)
-    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    several = several[several != b""]
-    groups, alone = np.zeros(len(digests), dtype=np.int64), np.ones(len(digests), dtype=bool)
-    if len(several):
-        which = np.searchsorted(several, digests).clip(max=len(several) - 1)
-        alone = several[which] != digests
-        groups[~alone] = pd.factorize(which[~alone])[0]
+    if isinstance(md5, pd.Series):
+        twins = (md5.duplicated(keep=False) & md5.ne("")).to_numpy()
+    else:
+        # Sorted, a copy of the digests is much smaller than as text.
+        ordered = np.sort(md5)
+        twins = np.isin(md5, np.unique(ordered[1:][ordered[1:] == ordered[:-1]])) & (md5 != b"")
+    groups = np.zeros(len(md5), dtype=np.int64)
+    groups[twins] = pd.factorize(np.asarray(md5[twins], dtype=object))[0]
     index = md5.index if isinstance(md5, pd.Series) else None
-    return pd.Series(pd.arrays.IntegerArray(groups, alone), index=index)
+    return pd.Series(pd.arrays.IntegerArray(groups, ~twins), index=index)
 
 
 def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
 _LEAF = 512  # rows of a leaf of the tree, at the most
-_BLOCK = 4096  # thumbnails sketched at once
+_ROOM = 40_000_000  # bytes for the sketch and the thumbnails that are sketched at once
+_FEWEST = 256  # such thumbnails
 _PAIRS = 1024  # pairs whose correlation is computed at once
 _JOINED = 1 << 16  # pairs that may wait to be joined
 # What a bound may be off: sketches are kept in half precision, 2^-11 of each of two values.
@@ -119,12 +120,14 @@ def _sketch(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
     # Orthonormal columns, as the bound wants them; the first, the mean, is zero throughout.
     basis = np.kron(waves, waves)[1:].T.astype(np.float32)
     sketch = np.empty((len(rows), basis.shape[1] + 1), dtype=np.float16)
-    for start in range(0, len(rows), _BLOCK):
-        block = _normalised(thumbnails[rows[start : start + _BLOCK]])
+    # A thumbnail takes its bytes and two and a half times as many numbers.
+    many = max(_FEWEST, (_ROOM - sketch.nbytes) // (11 * thumbnails.shape[1]))
+    for start in range(0, len(rows), many):
+        block = _normalised(thumbnails[rows[start : start + many]])
         shadow = block @ basis
         remainder = np.square(block).sum(axis=1) - np.square(shadow).sum(axis=1)
-        sketch[start : start + _BLOCK, :-1] = shadow
-        sketch[start : start + _BLOCK, -1] = np.sqrt(np.maximum(remainder, 0))
+        sketch[start : start + many, :-1] = shadow
+        sketch[start : start + many, -1] = np.sqrt(np.maximum(remainder, 0))
         del block  # before there is another
     return sketch
 

@@ -140,8 +140,9 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
     random = np.random.RandomState(state)
     # The kept image speaks for its cluster; without one, the first does.
-    speakers = rows.sort_values("keep", ascending=False, kind="stable")
-    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
+    kept_first = np.argsort(~rows["keep"].to_numpy(dtype=bool), kind="stable")
+    speakers = rows["cluster"].iloc[kept_first].drop_duplicates().sort_values().index
+    speakers = rows.loc[speakers]
     keys = speakers[["gender", "race"]].fillna("")
     keys.insert(0, "age", sum(age_span(speakers)))
     keys = keys.assign(coin=random.permutation(len(keys)))

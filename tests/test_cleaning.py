@@ -58,7 +58,8 @@ def test_clusters_do_not_depend_on_the_blocks(monkeypatch):
     thumbnails = planted(150, 80, 5)
     expected = near_duplicate_clusters(thumbnails)
     monkeypatch.setattr(near_duplicates, "_LEAF", 7)
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 11)
+    monkeypatch.setattr(near_duplicates, "_ROOM", 0)
+    monkeypatch.setattr(near_duplicates, "_FEWEST", 11)
     np.testing.assert_array_equal(near_duplicate_clusters(thumbnails), expected)
 
 

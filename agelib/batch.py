@@ -80,19 +80,19 @@ def run_collection(
     ------
     DataError
         Before anything starts: unknown parameter, two notebooks of one name, an unreadable
-        notebook, notebooks that wait for each other.
+        notebook, notebooks that wait for each other, no scheduler at the address.
     """
     if jobs < 1:
         raise DataError(f"jobs is {jobs}; it must be at least 1")
     chosen = find_notebooks() if notebooks is None else [Path(path).resolve() for path in notebooks]
     tasks = plan_run(chosen, parameters=parameters or {})
     output = Path(output).resolve()
-    output.mkdir(parents=True, exist_ok=True)
     run = _Run(tasks, output, dict(environment or {}), progress or (lambda state: None))
     with contextlib.ExitStack() as stack:
         if scheduler is not None:
-            (output / STOP).unlink(missing_ok=True)
             run.pool = stack.enter_context(workers(scheduler, threads=True))
+            (output / STOP).unlink(missing_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
         try:
             while run.step(jobs if run.pool is None else run.pool.width()):
                 time.sleep(TICK)

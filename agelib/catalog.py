@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from agelib.files import DataError
-from agelib.groups import age_span
+from agelib.groups import SPAN, age_span
 from agelib.images import IMAGE_SUFFIXES
 from agelib.manifests import OPTIONAL, PART_COLUMNS, SCHEMA, dtypes
 from agelib.reading import Held, Progress, read_files
@@ -159,27 +159,31 @@ def describe(
         searched yet and no folds drawn: each image is its own cluster, every usable image is
         kept.
     """
-    catalog = pd.DataFrame({"file": list(files)}, dtype="str")
-    labels = _labels(files, parse)
-    notes, remarks = (np.array(labels.pop(name), dtype=object) for name in ("note", "remarks"))
-    left_in = np.array(labels.pop("usable"), dtype=bool)
-    for name in list(labels):
-        catalog[name] = pd.array(labels.pop(name), dtype=(SCHEMA | OPTIONAL)[name])
-    width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
-    for name, pixels in (("width", width), ("height", height)):
-        catalog[name] = pd.arrays.IntegerArray(pixels.astype(np.int64), width == 0)
-    catalog["mode"] = pd.array(np.where(mode == "", None, mode), dtype="str")
-    catalog["size"] = facts["size"]
-    catalog["md5"] = digests(facts["md5"])
     trouble = _words(facts["trouble"])
-    catalog["flags"] = _flags(trouble, notes, mode, width, height, remarks)
-    catalog["usable"] = (trouble == "") & age_span(catalog)[0].notna().to_numpy() & left_in
-    catalog["keep"] = catalog["usable"]
-    catalog["exact"] = pd.NA
-    catalog[list(PART_COLUMNS)] = ""
-    catalog["cluster"] = np.arange(len(catalog))
-    columns = dtypes(catalog)
-    return catalog[list(columns)].astype(columns)
+    values: dict[str, Any] = _labels(files, parse)
+    notes, remarks = (np.array(values.pop(name), dtype=object) for name in ("note", "remarks"))
+    left_in = np.array(values.pop("usable"), dtype=bool)
+    ages = {name: pd.array(values[name], "Int64") for name in ("age", *SPAN) if name in values}
+    width, height, mode = facts["width"], facts["height"], _words(facts["mode"])
+    usable = (trouble == "") & age_span(pd.DataFrame(ages))[0].notna().to_numpy() & left_in
+    unknown = np.ones(len(files), dtype=bool)
+    values |= {
+        "file": files,
+        "width": pd.arrays.IntegerArray(width.astype(np.int64), width == 0),
+        "height": pd.arrays.IntegerArray(height.astype(np.int64), width == 0),
+        "mode": np.where(mode == "", None, mode),
+        "size": facts["size"],
+        "md5": digests(facts["md5"]),
+        "exact": pd.arrays.IntegerArray(np.zeros(len(files), dtype=np.int64), unknown),
+        "cluster": np.arange(len(files)),
+        "flags": _flags(trouble, notes, mode, width, height, remarks),
+        "usable": usable,
+        "keep": usable,
+        **dict.fromkeys(PART_COLUMNS, np.full(len(files), "", dtype=object)),
+    }
+    # One after the other: no second copy of all of them is ever in memory.
+    columns = {n: pd.Series(values.pop(n), dtype=dtype) for n, dtype in dtypes(values).items()}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _labels(files: Sequence[str], parse: Callable[[str], dict[str, Any]]) -> dict[str, list[Any]]:
@@ -204,8 +208,11 @@ def digests(md5: np.ndarray) -> pd.Series:
 
 def _words(texts: np.ndarray) -> np.ndarray:
     """Return bytes as text; where many are the same, that is kept once."""
-    words, which = np.unique(texts, return_inverse=True)
-    return np.array([word.decode() for word in words], dtype=object)[which]
+    words, known = np.full(len(texts), "", dtype=object), {}
+    for row in np.flatnonzero(texts != b""):
+        text = texts[row]
+        words[row] = known.get(text) or known.setdefault(text, text.decode())
+    return words
 
 
 def _flags(

@@ -3,123 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.fft import dct
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from agelib.groups import age_span
-
-THRESHOLD = 0.985
-_FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
-_LEAF = 512  # rows of a leaf of the tree, at the most
-_BLOCK = 4096  # thumbnails sketched at once
-_PAIRS = 1024  # pairs whose correlation is computed at once
-_JOINED = 1 << 16  # pairs that may wait to be joined
+from agelib.near_duplicates import near_duplicate_clusters
 
 
-def exact_groups(md5: pd.Series) -> pd.Series:
+def exact_groups(md5: pd.Series | np.ndarray) -> pd.Series:
     """Group byte-identical files and number the groups.
 
     Parameters
     ----------
-    md5 : pandas.Series
-        (n,) hexadecimal digests of the files' bytes, "" for unreadable files.
+    md5 : pandas.Series or numpy.ndarray
+        (n,) hexadecimal digests of the files' bytes, as text or as ASCII; empty for unreadable
+        files.
 
     Returns
     -------
     pandas.Series
         (n,) Int64: 0, 1, 2 … by first member in row order, <NA> for files alone.
     """
-    twins = md5.duplicated(keep=False) & md5.ne("")
-    groups = pd.Series(pd.NA, index=md5.index, dtype="Int64")
-    groups[twins] = pd.factorize(md5[twins])[0]
-    return groups
-
-
-def near_duplicate_pairs(thumbnails: np.ndarray, *, threshold: float = THRESHOLD) -> np.ndarray:
-    """Find all pairs of thumbnails whose Pearson correlation exceeds a threshold.
-
-    Every pair is compared, none is missed: a projection on 35 low spatial frequencies plus the
-    length of what it leaves out bounds the correlation from above (Cauchy-Schwarz), and each
-    pair whose bound passes is computed exactly, in whole numbers.
-
-    Parameters
-    ----------
-    thumbnails : numpy.ndarray
-        (n, side * side) uint8. A constant thumbnail has no correlation and pairs with nothing.
-    threshold : float
-        In (0, 1).
-
-    Returns
-    -------
-    numpy.ndarray
-        (k, 2) int64 row pairs, the smaller row first.
-    """
-    pairs = [np.empty((0, 2), dtype=np.int64)]
-    for candidates in _candidates(_sketch(thumbnails, np.arange(len(thumbnails))), threshold):
-        for start in range(0, len(candidates), _PAIRS):
-            piece = candidates[start : start + _PAIRS]
-            pairs.append(piece[_correlation(thumbnails, piece) > threshold])
-    found = np.concatenate(pairs)
-    return found[np.lexsort(found.T[::-1])]
-
-
-def near_duplicate_clusters(
-    thumbnails: np.ndarray, *, threshold: float = THRESHOLD, exact: pd.Series | None = None
-) -> np.ndarray:
-    """Join near-duplicates, and byte-identical files, into clusters.
-
-    Parameters
-    ----------
-    thumbnails : numpy.ndarray
-        (n, side * side) uint8 grey thumbnails; rows of zeros for undecodable files.
-    threshold : float
-        Pearson correlation above which two thumbnails show the same photograph.
-    exact : pandas.Series, optional
-        (n,) result of `exact_groups`; the members of a group share a cluster, and only the
-        first of them is compared with other images.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n,) int64: the row of the cluster's first member; connected components of the pairs.
-    """
-    rows = np.arange(len(thumbnails))
-    # A twin's thumbnail is the same as its first copy's, so one of them speaks for both.
-    firsts = rows.copy()
-    if exact is not None:
-        twins = exact.notna().to_numpy()
-        firsts[twins] = pd.Series(rows[twins]).groupby(exact[twins].to_numpy()).transform("first")
-    alone = np.flatnonzero(firsts == rows)
-    clusters = firsts
-    pairs: list[np.ndarray] = []
-    for candidates in _candidates(_sketch(thumbnails, alone), threshold):
-        waiting = alone[candidates]
-        while len(waiting):
-            piece, waiting = waiting[:_PAIRS], waiting[_PAIRS:]
-            pairs.append(piece[_correlation(thumbnails, piece) > threshold])
-            # Joined in between, pairs need little memory however many there are, and those
-            # of a cluster that is known already need not be looked at.
-            if sum(map(len, pairs)) > max(_JOINED, len(rows) // 4):
-                clusters, pairs = _joined(clusters, pairs), []
-                waiting = waiting[clusters[waiting[:, 0]] != clusters[waiting[:, 1]]]
-    return _joined(clusters, pairs)
-
-
-def _joined(clusters: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
-    """Join clusters, known by their first rows, that have a pair of members in common."""
-    rows = np.arange(len(clusters))
-    edges = np.concatenate([np.column_stack([clusters, rows]), *pairs])
-    graph = coo_array((np.ones(len(edges), dtype=bool), edges.T), shape=(len(rows), len(rows)))
-    _, labels = connected_components(graph, directed=False)
-    _, first_rows, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return first_rows[inverse].astype(np.int64)
+    if isinstance(md5, pd.Series):
+        twins = (md5.duplicated(keep=False) & md5.ne("")).to_numpy()
+    else:
+        # Sorted, a copy of the digests is much smaller than as text.
+        ordered = np.sort(md5)
+        twins = np.isin(md5, np.unique(ordered[1:][ordered[1:] == ordered[:-1]])) & (md5 != b"")
+    groups = np.zeros(len(md5), dtype=np.int64)
+    groups[twins] = pd.factorize(np.asarray(md5[twins], dtype=object))[0]
+    index = md5.index if isinstance(md5, pd.Series) else None
+    return pd.Series(pd.arrays.IntegerArray(groups, ~twins), index=index)
 
 
 def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
@@ -139,26 +55,23 @@ def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame
         cluster's size when it holds different files, `age-conflict` and `gender-conflict`
         with the labels found in the cluster.
     """
-    catalog = catalog.copy()
-    catalog["exact"] = exact_groups(catalog["md5"])
-    catalog["cluster"] = clusters
-    flags = [[flag] if flag else [] for flag in catalog["flags"]]
+    catalog = catalog.assign(exact=exact_groups(catalog["md5"]), cluster=clusters)
+    flags = catalog["flags"].to_numpy(object, copy=True)
     for rows in _shared(catalog["exact"]):
         _append(flags, rows, f"exact-duplicate: {len(rows)} files")
-    first, last = age_span(catalog)
-    ages = list(zip(first.fillna(-1), last.fillna(-1), strict=True))
-    genders = [(gender,) for gender in catalog["gender"].fillna("")]
+    first, last = (years.to_numpy("int64", na_value=-1) for years in age_span(catalog))
+    genders = catalog["gender"].fillna("").to_numpy(object)
     digests = catalog["md5"].to_numpy(object)
     for rows in _shared(catalog["cluster"]):
         if len(set(digests[rows])) > 1:
             _append(flags, rows, f"near-duplicate: {len(rows)} files")
-        for word, labels in (("age-conflict", ages), ("gender-conflict", genders)):
-            found = sorted({labels[row] for row in rows} - {("",), (-1, -1)})
+        ages = zip(first[rows].tolist(), last[rows].tolist(), strict=True)
+        for word, labels in (("age-conflict", ages), ("gender-conflict", zip(genders[rows]))):
+            found = sorted(set(labels) - {("",), (-1, -1)})
             if len(found) > 1:
                 said = ["-".join(map(str, dict.fromkeys(label))) for label in found]
                 _append(flags, rows, f"{word}: {' '.join(said)}")
-    catalog["flags"] = ["; ".join(reasons) for reasons in flags]
-    return catalog
+    return catalog.assign(flags=pd.Series(flags, index=catalog.index, dtype="str"))
 
 
 def choose_kept(catalog: pd.DataFrame) -> pd.Series:
@@ -178,7 +91,10 @@ def choose_kept(catalog: pd.DataFrame) -> pd.Series:
     pandas.Series
         (n,) bool; True as well for every usable image that has no duplicate.
     """
-    usable = catalog[catalog["usable"]]
+    kept = catalog["usable"].copy()
+    # Those alone stay; only the others are looked at.
+    rivals = kept & catalog["cluster"].where(kept, -1).duplicated(keep=False)
+    usable = catalog[rivals]
     # First plus last year is twice the age, or twice the middle of a group of ages.
     ages = sum(age_span(usable)).astype("int64")
     members = ages.groupby(usable["cluster"])
@@ -188,7 +104,7 @@ def choose_kept(catalog: pd.DataFrame) -> pd.Series:
     order = (
         usable[["cluster"]].assign(distance=distance, coin=coin).sort_values(["distance", "coin"])
     )
-    kept = pd.Series(False, index=catalog.index)
+    kept[rivals] = False
     kept[order.drop_duplicates("cluster").index] = True
     return kept
 
@@ -227,8 +143,7 @@ def settle(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
         A copy with `exact`, `cluster`, `flags` and `keep` filled.
     """
     catalog = flag_duplicates(catalog, clusters)
-    catalog["keep"] = choose_kept(catalog)
-    return catalog
+    return catalog.assign(keep=choose_kept(catalog))
 
 
 def summary(catalog: pd.DataFrame) -> dict[str, int]:
@@ -270,94 +185,10 @@ def _shared(groups: pd.Series) -> Iterator[np.ndarray]:
     """Yield the row numbers of every group of two or more."""
     shared = groups.notna().to_numpy() & groups.duplicated(keep=False).to_numpy()
     rows = np.flatnonzero(shared)
-    for positions in pd.Series(rows).groupby(groups.to_numpy(object)[rows]):
-        yield positions[1].to_numpy()
+    for _, positions in pd.Series(rows).groupby(groups.iloc[rows].to_numpy("int64")):
+        yield positions.to_numpy()
 
 
-def _append(flags: list[list[str]], rows: np.ndarray, reason: str) -> None:
+def _append(flags: np.ndarray, rows: np.ndarray, reason: str) -> None:
     for row in rows:
-        flags[row].append(reason)
-
-
-def _normalised(thumbnails: np.ndarray) -> np.ndarray:
-    """Centre the rows and give them unit length; constant rows become zero."""
-    vectors = thumbnails.astype(np.float32)
-    vectors -= vectors.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)
-
-
-def _sketch(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Project thumbnails on their lowest frequencies; append the length of the remainder."""
-    side = math.isqrt(thumbnails.shape[1])
-    waves = dct(np.eye(side), axis=0, norm="ortho")[:_FREQUENCIES]
-    # Orthonormal columns, as the bound wants them; the first, the mean, is zero throughout.
-    basis = np.kron(waves, waves)[1:].T.astype(np.float32)
-    sketch = np.empty((len(rows), basis.shape[1] + 1), dtype=np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        block = _normalised(thumbnails[rows[start : start + _BLOCK]])
-        shadow = block @ basis
-        remainder = np.square(block).sum(axis=1) - np.square(shadow).sum(axis=1)
-        sketch[start : start + _BLOCK, :-1] = shadow
-        sketch[start : start + _BLOCK, -1] = np.sqrt(np.maximum(remainder, 0))
-        del block  # before there is another
-    return sketch
-
-
-def _candidates(sketch: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
-    """Yield blocks of row pairs (smaller first) whose bound on the correlation is high enough.
-
-    The rows of a sketch have unit length, so |a - b|^2 = 2 - 2r: partners are close, and blocks
-    whose boxes lie further apart than that need not be compared.
-    """
-    bound = threshold - 1e-4
-    reach = np.sqrt(2 * (1 - bound)) + 1e-3
-    if not len(sketch):
-        return
-    leaves = _leaves(sketch)
-    order = np.concatenate(leaves)
-    for column in sketch.T:  # in place: no second copy in memory
-        column[:] = column[order]
-    edges = np.cumsum([0, *map(len, leaves)])
-    blocks = [slice(*edge) for edge in itertools.pairwise(edges)]
-    low = np.array([sketch[block].min(axis=0) for block in blocks])
-    high = np.array([sketch[block].max(axis=0) for block in blocks])
-    for number, rows in enumerate(blocks):
-        gaps = np.maximum(0, np.maximum(low - high[number], low[number] - high))
-        near = np.flatnonzero(np.square(gaps).sum(axis=1) <= reach**2)
-        for other in near[near >= number]:
-            columns = blocks[other]
-            bounds = sketch[rows] @ sketch[columns].T
-            first, second = np.divmod(np.flatnonzero(bounds > bound), bounds.shape[1])
-            first, second = first + rows.start, second + columns.start
-            ahead = first < second
-            if ahead.any():
-                yield np.sort(np.column_stack([order[first[ahead]], order[second[ahead]]]), axis=1)
-
-
-def _leaves(sketch: np.ndarray) -> list[np.ndarray]:
-    """Deal the rows into slabs along the most varied coordinate, and those along the second.
-
-    Many thin slabs along two coordinates keep apart what is far; halves along all of them, as
-    in a k-d tree, would all touch each other.
-    """
-    slabs = max(1, round(math.sqrt(len(sketch) / _LEAF)))
-    second, first = np.argsort(sketch[:, :-1].var(axis=0), kind="stable")[-2:]
-    order = np.argsort(sketch[:, first], kind="stable")
-    return [
-        leaf
-        for slab in np.array_split(order, slabs)
-        for leaf in np.array_split(slab[np.argsort(sketch[slab, second], kind="stable")], slabs)
-        if len(leaf)
-    ]
-
-
-def _correlation(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return Pearson's r of row pairs; sums of whole numbers, so the same on every machine."""
-    a, b = (thumbnails[pairs[:, side]].astype(np.float64) for side in (0, 1))
-    n = thumbnails.shape[1]
-    covariance = n * (a * b).sum(axis=1) - a.sum(axis=1) * b.sum(axis=1)
-    variance_a = n * np.square(a).sum(axis=1) - np.square(a.sum(axis=1))
-    variance_b = n * np.square(b).sum(axis=1) - np.square(b.sum(axis=1))
-    scale = np.sqrt(variance_a) * np.sqrt(variance_b)
-    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        flags[row] = f"{flags[row]}; {reason}" if flags[row] else reason

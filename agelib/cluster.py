@@ -11,12 +11,14 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -223,13 +225,33 @@ def _client(scheduler: str) -> Iterator[Any]:
             "--scheduler needs the package distributed; install it with "
             "`pip install 'agelib[cluster]'`"
         ) from None
-    where = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+    address = _in_file(Path(scheduler)) if scheduler.endswith(".json") else scheduler
     try:
-        client = distributed.Client(**where, timeout=_PATIENCE, set_as_default=False)
+        # Looked at first: a client that fails on a bad address complains again when it goes.
+        address = distributed.comm.normalize_address(address)
+        distributed.comm.get_address_host_port(address, strict=True)
+        client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start one "
+            f"no Dask scheduler answers at {scheduler} ({error}); start one "
             "with `dask scheduler`, or leave --scheduler out"
         ) from error
     with client:
         yield client
+
+
+def _in_file(path: Path) -> str:
+    """Return the address in a scheduler file, which may appear a little later."""
+    end = time.monotonic() + _PATIENCE
+    while not path.is_file() and time.monotonic() < end:
+        time.sleep(0.2)
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["address"])
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, KeyError, TypeError):
+        reason = "it has no address"
+    raise DataError(
+        f"{path} is not the file of a Dask scheduler: {reason}; start one with "
+        f"`dask scheduler --scheduler-file {path}`"
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from agelib.groups import age_span
+from agelib.groups import SPAN, age_span
 
 N_FOLDS = 5
 
@@ -46,7 +46,8 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
     if len(usable) == 0:
         return folds
-    rows = catalog.iloc[usable].assign(cluster=kept_together(catalog)[usable])
+    used = ["gender", "race", "keep", *(name for name in ("age", *SPAN) if name in catalog)]
+    rows = catalog[used].iloc[usable].assign(cluster=kept_together(catalog)[usable])
     dealt = deal(rows, n_folds, state)
     folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
     return folds
@@ -96,16 +97,19 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
     random = np.random.RandomState(state)
     # The kept image speaks for its cluster; without one, the first does.
-    speakers = rows.sort_values("keep", ascending=False, kind="stable")
-    speakers = speakers.drop_duplicates("cluster").sort_values("cluster")
+    kept_first = np.argsort(~rows["keep"].to_numpy(dtype=bool), kind="stable")
+    speakers = rows["cluster"].iloc[kept_first].drop_duplicates().sort_values().index
+    speakers = rows.loc[speakers]
     keys = speakers[["gender", "race"]].fillna("")
     keys.insert(0, "age", sum(age_span(speakers)))
     keys = keys.assign(coin=random.permutation(len(keys)))
     order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
     rounds = -(-len(order) // n_folds)
-    places = np.concatenate([random.permutation(n_folds) for _ in range(rounds)])
+    places = np.empty((rounds, n_folds), dtype=np.int64)
+    for places_of_round in places:
+        places_of_round[:] = random.permutation(n_folds)
     folds = np.empty(len(order), dtype=np.int64)
-    folds[order] = places[: len(order)]
+    folds[order] = places.ravel()[: len(order)]
     return pd.Series(folds, index=speakers["cluster"].to_numpy())
 
 

@@ -51,7 +51,9 @@ def anchors(dataset: str) -> pd.DataFrame:
     return table[table["dataset"] == dataset].reset_index(drop=True)
 
 
-def in_years(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def in_years(
+    summary: pd.DataFrame, dataset: str, *, per_chapter: int | None = None
+) -> pd.DataFrame:
     """Return the networks that estimate years under the honest protocol, the best first.
 
     Parameters
@@ -60,6 +62,8 @@ def in_years(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
         From :func:`agelib.results.summarise`.
     dataset : str
         Data set.
+    per_chapter : int, optional
+        Only so many of a chapter; chapter 15's ablation alone would fill a figure.
 
     Returns
     -------
@@ -69,6 +73,8 @@ def in_years(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """
     rows = summary[(summary["dataset"] == dataset) & summary["mae"].notna()]
     rows = rows[rows["protocol"] == honest_protocol(dataset)].sort_values("mae", kind="stable")
+    if per_chapter is not None:
+        rows = rows.groupby("chapter").head(per_chapter)
     label = rows["chapter"].str[:2] + ": " + rows["number"] + " " + rows["name"]
     label = label.where(rows["reduced"] == "", label + " *")
     ends = {"value": rows["mae"], "low": rows["mae_low"], "high": rows["mae_high"]}

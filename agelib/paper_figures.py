@@ -47,7 +47,7 @@ def draw(folder: Path) -> list[Path]:
     summary = results.summarise()
     summary = summary[summary["dataset"] == DATASET].reset_index(drop=True)
     answers = headline.answers(summary, DATASET)
-    best = headline.in_years(summary, DATASET)
+    best = headline.in_years(summary, DATASET, per_chapter=2)
     guess = answers.set_index("metric")["guess"]["mae"]
     ax = plots.years_off(best.head(10), guess=guess, anchors=headline.anchors(DATASET))
     ax.set_ylabel("")

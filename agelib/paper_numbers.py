@@ -210,7 +210,8 @@ def _less(reduced: str) -> str:
 
 def _years_table(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, list]:
     rows = []
-    for row in headline.in_years(summary, DATASET).head(10).to_dict("records"):
+    best = headline.in_years(summary, DATASET, per_chapter=2).head(10)
+    for row in best.to_dict("records"):
         ends = {"value": row["mae"], "low": row["mae_low"], "high": row["mae_high"]}
         size = [count(row["image_size"]), f"{row['parameters'] / 1e6:.1f}"]
         gender = "" if pd.isna(row["gender_accuracy"]) else f"{row['gender_accuracy']:.3f}"

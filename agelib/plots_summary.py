@@ -50,12 +50,14 @@ def years_off(
     # One n for all where that is so: then the title says it.
     same = n.nunique() == 1
     shown = drawn.assign(n=n.max()) if same else drawn
-    ax = metric_comparison(shown, "Mean absolute error (years)")
+    _, ax = plt.subplots(figsize=(9, 0.26 * len(drawn) + 1.2), layout="constrained")
+    metric_comparison(shown, "Mean absolute error (years)", ax=ax)
     for row in np.flatnonzero(~ours):
         ax.plot(drawn["value"][row], row, "D", color=COLOURS["reported"], markersize=5, zorder=5)
     ax.set_xlim(left=0)
     size = images_text(int(n.max())) if same else "n beside each name"
-    ax.set_title(f"Years off: ours with 95 % intervals ({size});\ngrey: literature, sd over splits")
+    ax.set_title(f"Ours with 95 % intervals ({size});\ngrey: literature, sd over splits")
+    ax.set_ylabel("")
     return ax
 
 

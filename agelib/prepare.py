@@ -13,13 +13,14 @@ import filelock
 import pandas as pd
 
 from agelib import datasets
-from agelib.catalog import describe, digests, list_images
-from agelib.cleaning import exact_groups, near_duplicate_clusters, settle, summary
+from agelib.catalog import describe, list_images
+from agelib.cleaning import exact_groups, settle, summary
 from agelib.datasets import Dataset
 from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
 from agelib.files import DataError, writing
 from agelib.manifests import read_manifest, save_manifest
+from agelib.near_duplicates import near_duplicate_clusters
 from agelib.paths import datasets_dir, manifests_dir
 from agelib.reading import Progress, read_files
 from agelib.recipes import draw_columns
@@ -202,7 +203,7 @@ def convert(
     with new_store(store, files, size=size, color=color, resume=resume) as writer:
         read_files(folder, files, sink=writer, **how)
         # Before the catalog is made, so that the two largest needs of memory do not meet.
-        exact = exact_groups(digests(writer.facts["md5"]))
+        exact = exact_groups(writer.facts["md5"])
         clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
         catalog = describe(files, writer.facts, source.parse)
         catalog = draw_columns(settle(catalog, clusters), dataset)

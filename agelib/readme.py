@@ -148,7 +148,7 @@ def main() -> None:
     plots.use_style()
     summary = results.summarise()
     guess = headline.answers(summary, "utkface").set_index("metric")["guess"].get("mae")
-    best = headline.in_years(summary, "utkface").head(12)
+    best = headline.in_years(summary, "utkface", per_chapter=2)
     years = plots.years_off(best, guess=guess, anchors=headline.anchors("utkface"))
     table = compared(summary)
     decades = table[(table["labels"] == "decades-7") & (table["metric"] == "accuracy")]

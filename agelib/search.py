@@ -93,8 +93,8 @@ def search(
     if study.settled():
         return study.records()
     end = None if budget is None else time.time() + budget
-    study.open()
     if scheduler is None and jobs == 1:
+        study.open()
         while (outcome := _turn(study, end)) is not None:
             told(outcome)
         return study.records()
@@ -102,6 +102,7 @@ def search(
         raise ValueError("the trials are trained once more by one process: leave out retrain")
     task = (lab.dataset, lab.epochs, experiments, extra, end)
     with workers(scheduler, jobs=jobs) as pool:
+        study.open()
         for _, outcome in as_done(pool, _one_turn, [task] * study.left_to_do()):
             if isinstance(outcome, Exception):
                 outcome = Trained(None, "failed", first_line(outcome))

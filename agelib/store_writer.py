@@ -22,7 +22,7 @@ from agelib.reading import BLOCK, FACTS, THUMBNAIL, Block
 
 FORMAT = 1
 _CHUNK_BYTES = 256 * 1024
-_ROWS = 4096  # facts read at once
+_ROWS = 4096  # facts read, and names written, at once
 
 
 class StoreWriter:
@@ -47,8 +47,10 @@ class StoreWriter:
     def __init__(self, folder: Path, files: Sequence[str], *, size: int, color: str) -> None:
         self.size, self.color, self.n = size, color, len(files)
         self.folder, self.store = folder, folder / "store.h5"
-        text = "\n".join([f"{FORMAT} {FACTS} {size} {color}", *files])
-        job = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(f"{FORMAT} {FACTS} {size} {color}".encode())
+        for name in files:
+            digest.update(f"\n{name}".encode("utf-8", "surrogateescape"))
+        job = digest.hexdigest()
         if not self._goes_on(job):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -113,8 +115,9 @@ class StoreWriter:
         with h5py.File(self.store, "r+", libver="latest", locking=False) as file:
             for name in {"files", "age", "gender"} & set(file):
                 del file[name]
-            names = catalog["file"].tolist()
-            file.create_dataset("files", data=names, dtype=h5py.string_dtype())
+            names = file.create_dataset("files", len(catalog), dtype=h5py.string_dtype())
+            for start in range(0, len(catalog), _ROWS):
+                names[start : start + _ROWS] = catalog["file"].iloc[start : start + _ROWS].tolist()
             file.create_dataset("age", data=ages)
             file.create_dataset("gender", data=genders)
             file.attrs.update(marks | {"size": self.size, "color": self.color})

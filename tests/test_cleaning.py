@@ -6,16 +6,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse.csgraph import connected_components
 
-from agelib import cleaning
+from agelib import near_duplicates
 from agelib.cleaning import (
     choose_kept,
     clean,
     exact_groups,
     flag_duplicates,
-    near_duplicate_clusters,
-    near_duplicate_pairs,
     summary,
 )
+from agelib.near_duplicates import near_duplicate_clusters, near_duplicate_pairs
 
 
 def smooth(n, rng, side=32):
@@ -58,8 +57,9 @@ def test_clusters_equal_brute_force(seed, threshold):
 def test_clusters_do_not_depend_on_the_blocks(monkeypatch):
     thumbnails = planted(150, 80, 5)
     expected = near_duplicate_clusters(thumbnails)
-    monkeypatch.setattr(cleaning, "_LEAF", 7)
-    monkeypatch.setattr(cleaning, "_BLOCK", 11)
+    monkeypatch.setattr(near_duplicates, "_LEAF", 7)
+    monkeypatch.setattr(near_duplicates, "_ROOM", 0)
+    monkeypatch.setattr(near_duplicates, "_FEWEST", 11)
     np.testing.assert_array_equal(near_duplicate_clusters(thumbnails), expected)
 
 

@@ -1,5 +1,6 @@
 """Tasks for threads, processes and a Dask cluster: the same results, and what a death costs."""
 
+import json
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import cluster, paths, prepare
+from agelib import cluster, prepare
 from agelib.catalog import list_images
 from agelib.cluster import as_done, in_order, workers
 from agelib.datasets.sample import write_sample
@@ -21,6 +22,8 @@ from agelib.lab import start
 from agelib.pending import pending, train_pending
 from agelib.records import load_record
 from agelib.store import open_store
+
+pytest_plugins = ["local_cluster"]  # the fixture `scheduler`
 
 LENET = Experiment(
     number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
@@ -45,20 +48,6 @@ def told(number, folder, worker):
         os.kill(os.getppid() if worker else os.getpid(), signal.SIGKILL)
         time.sleep(20)
     return 2 * number
-
-
-@pytest.fixture(scope="module")
-def scheduler():
-    distributed = pytest.importorskip("distributed")
-    with pytest.MonkeyPatch.context() as patch:
-        # The workers are processes that import this module and the package.
-        here = [str(paths.root()), str(paths.root() / "tests"), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(here))
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
-            host="127.0.0.1",
-        ) as two:  # fmt: skip
-            yield two.scheduler_address
 
 
 @pytest.mark.parametrize("how", [{"threads": True, "jobs": 3}, {"jobs": 1}])
@@ -146,6 +135,31 @@ def test_a_cluster_trains_what_is_pending_as_one_process_does(scheduler, tmp_pat
         histories = [load_record(lab.folder(wanted[at])).history["loss"] for at in (0, 2)]
         losses.append(np.concatenate(histories))
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file or directory"),
+        ("half of a f", "it has no address"),
+        ("{}", "it has no address"),
+        (json.dumps({"address": "tcp://127.0.0.1:9"}), r"scheduler\.json \(Timed out .*:9 after"),
+    ],
+)
+def test_a_scheduler_file_that_leads_nowhere_is_told(tmp_path, monkeypatch, text, said):
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    path = tmp_path / "scheduler.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=said), workers(str(path)):
+        pass
+
+
+@pytest.mark.parametrize("address", ["host", "foo://host:1", ""])
+def test_an_address_that_is_none_is_told(address):
+    message = rf"no Dask scheduler answers at {address} \((missing port|unknown address scheme)"
+    with pytest.raises(DataError, match=message), workers(address):
+        pass
 
 
 def test_no_scheduler_and_no_package_are_told(monkeypatch):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from agelib import cleaning, paths, prepare, reading, store_writer
+from agelib import near_duplicates, paths, prepare, reading, store_writer
 from agelib.catalog import list_images
 from agelib.datasets.source import Source
 from agelib.datasets.utkface import parse_name
@@ -172,16 +172,16 @@ def test_many_duplicates_are_joined_in_pieces(monkeypatch):
     bases = rng.integers(40, 200, (6, 1024))
     which = rng.integers(0, 6, 300)
     thumbnails = np.clip(bases[which] + rng.integers(-1, 2, (300, 1024)), 0, 255).astype(np.uint8)
-    monkeypatch.setattr(cleaning, "_PAIRS", 50)
-    monkeypatch.setattr(cleaning, "_JOINED", 100)
-    looked_at, correlation = [], cleaning._correlation
+    monkeypatch.setattr(near_duplicates, "_PAIRS", 50)
+    monkeypatch.setattr(near_duplicates, "_JOINED", 100)
+    looked_at, correlation = [], near_duplicates._correlation
 
     def counted(thumbnails, pairs):
         looked_at.append(len(pairs))
         return correlation(thumbnails, pairs)
 
-    monkeypatch.setattr(cleaning, "_correlation", counted)
-    clusters = cleaning.near_duplicate_clusters(thumbnails)
+    monkeypatch.setattr(near_duplicates, "_correlation", counted)
+    clusters = near_duplicates.near_duplicate_clusters(thumbnails)
     first = {base: int(np.flatnonzero(which == base)[0]) for base in range(6)}
     assert clusters.tolist() == [first[base] for base in which]
     # Of some 7,500 pairs most need no look: their images share a cluster already.

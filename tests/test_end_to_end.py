@@ -13,8 +13,7 @@ def test_the_whole_collection_runs_on_a_small_sample_and_touches_nothing_committ
     before = {path: path.stat().st_mtime_ns for path in committed.rglob("*") if path.is_file()}
     options = {"EPOCHS": 1, "FOLDS": 1, "STATES": 1, "SAMPLE_SIZE": 500, "TRIALS": 3}
     words = [word for name, value in options.items() for word in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "agelib", "run", "--jobs", "2"]
-    command += ["--output", str(tmp_path / "run"), *words]
+    command = [sys.executable, "-m", "agelib", "run", "--output", str(tmp_path / "run"), *words]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AGELIB_")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,12 +16,12 @@ from agelib import datasets
 from agelib.catalog import describe, list_images
 from agelib.cleaning import exact_groups, settle, summary
 from agelib.datasets import Dataset
-from agelib.datasets.archive import unpack
 from agelib.datasets.source import Source
 from agelib.files import DataError, writing
 from agelib.manifests import read_manifest, save_manifest
 from agelib.near_duplicates import near_duplicate_clusters
 from agelib.paths import datasets_dir, manifests_dir
+from agelib.placing import place_images
 from agelib.reading import Progress, read_files
 from agelib.recipes import draw_columns
 from agelib.store import OutdatedStore, Store, build_store, open_store, store_path
@@ -123,7 +123,7 @@ def prepare(
 
     how = {"size": size, "color": color, "jobs": jobs, "scheduler": scheduler, "progress": told}
     with _alone(dataset):
-        folder, made_here = _place(entry, source, sample_size=sample_size)
+        folder, made_here = place_images(entry, source, sample_size=sample_size)
         left_aside, notes = {}, ()
         if committed.is_file() and not own:
             catalog = read_manifest(committed)
@@ -304,68 +304,3 @@ def _current(manifest: Path, folder: Path) -> pd.DataFrame | None:
             sizes = [(folder / file).stat().st_size for file in catalog["file"]]
             return catalog if catalog["size"].tolist() == sizes else None
     return None
-
-
-def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tuple[Path, bool]:
-    """Bring the images to their folder; the second value says that they were drawn here."""
-    folder = datasets.images_folder(entry.name)
-    if source is not None:
-        source = Path(source)
-        if not source.is_dir():
-            unpack(source, _place_of(entry, source))
-            return folder, False
-        _link(source, folder)
-    elif entry.name == "sample" and not folder.is_symlink():
-        # Imported here: only the sample's maker needs it.
-        from agelib.datasets.sample import write_sample
-
-        return write_sample(folder, n=sample_size), True
-    else:
-        _unpack_beside(entry, folder)
-    return folder, False
-
-
-def _unpack_beside(entry: Dataset, folder: Path) -> None:
-    """Unpack the archives beside the image folder whose images are not there yet."""
-    archives = [datasets_dir() / name for name in entry.archives]
-    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
-    for archive in archives:
-        if archive.is_file() and not _place_of(entry, archive).is_dir():
-            unpack(archive, _place_of(entry, archive))
-    if not folder.is_dir():
-        listed = " or ".join(map(str, archives))
-        raise DataError(
-            f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-            f"{listed} exists; get it as datasets/README.md says, or name it: "
-            f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
-        )
-
-
-def _place_of(entry: Dataset, archive: Path) -> Path:
-    """Return the folder that an archive of a data set is unpacked into."""
-    folder = datasets.images_folder(entry.name)
-    if not entry.archives:
-        return folder
-    if archive.name not in entry.archives:
-        raise DataError(
-            f"{archive} is none of the archives of {entry.title}: {', '.join(entry.archives)}; "
-            "name one of these, or a folder with what is in them"
-        )
-    return folder / archive.name.partition(".")[0]
-
-
-def _link(source: Path, folder: Path) -> None:
-    """Make ``folder`` lead to ``source``, unless it does already."""
-    if folder.exists():
-        if folder.samefile(source):
-            return
-        if not folder.is_symlink():
-            raise DataError(f"{folder} exists beside the given {source}; move one of them away")
-    folder.unlink(missing_ok=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.symlink_to(source.resolve(), target_is_directory=True)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be linked to {source} ({error.strerror}); move the images there"
-        ) from None

@@ -13,7 +13,7 @@ import filelock
 import pandas as pd
 
 from agelib import datasets
-from agelib.catalog import describe, list_images
+from agelib.catalog import describe, list_images, missing_note
 from agelib.cleaning import exact_groups, settle, summary
 from agelib.datasets import Dataset
 from agelib.datasets.source import Source
@@ -138,7 +138,7 @@ def prepare(
         else:
             marks = {"dataset": dataset, "licence": entry.licence}
             listed = entry.read(folder)
-            notes = listed.notes
+            notes = listed.notes + _absent(committed, listed.files)
             files = {"manifest": manifest, "store": path}
             catalog = convert(folder, listed, resume=True, **files, **marks, **how)
     counts = summary(catalog) | left_aside
@@ -292,6 +292,15 @@ def _open_or_build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: obj
         return open_store(path, catalog=catalog)
     _build(entry, catalog, path, **how)
     return open_store(path, catalog=catalog)
+
+
+def _absent(committed: Path, files: list[str]) -> tuple[str, ...]:
+    """Say how many images of a committed manifest are not in place, if any of them are."""
+    if not committed.is_file():
+        return ()
+    named = pd.read_csv(committed, usecols=["file"], dtype=str)["file"].tolist()
+    others = set(named).isdisjoint(files)
+    return () if others else missing_note(files, named, "the committed manifest names")
 
 
 def _current(manifest: Path, folder: Path) -> pd.DataFrame | None:

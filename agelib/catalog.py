@@ -135,7 +135,7 @@ def scan(
 ) -> Scan:
     """Read every file once and describe it in a catalog; bad files are flagged, none stops it.
 
-    Everything is held in memory; `agelib.prepare.convert` keeps it on disk.
+    Everything is held in memory; `agelib.conversion.convert` keeps it on disk.
 
     Parameters
     ----------

@@ -98,6 +98,33 @@ def require_images(folder: Path | str, files: Sequence[str]) -> None:
         )
 
 
+def missing_note(files: Sequence[str], named: Sequence[str], named_by: str) -> tuple[str, ...]:
+    """Say how many of some named images are not among the files.
+
+    Parameters
+    ----------
+    files : sequence of str
+        What is there.
+    named : sequence of str
+        What should be.
+    named_by : str
+        What names them, with its verb: ``"the labels name"``.
+
+    Returns
+    -------
+    tuple of str
+        One note with the counts and the first ten names, or none.
+    """
+    there = set(files)
+    missing = [file for file in named if file not in there]
+    if not missing:
+        return ()
+    return (
+        f"{len(missing):,} of {len(named):,} images that {named_by} are missing "
+        f"({len(missing) / len(named):.0%}), first {', '.join(missing[:10])}",
+    )
+
+
 def scan(
     folder: Path | str,
     files: Sequence[str],
@@ -108,7 +135,7 @@ def scan(
 ) -> Scan:
     """Read every file once and describe it in a catalog; bad files are flagged, none stops it.
 
-    Everything is held in memory; `agelib.prepare.convert` keeps it on disk.
+    Everything is held in memory; `agelib.conversion.convert` keeps it on disk.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     used = ["gender", "race", "keep", *(name for name in ("age", *SPAN) if name in catalog)]
     rows = catalog[used].iloc[usable].assign(cluster=kept_together(catalog)[usable])
     dealt = deal(rows, n_folds, state)
-    folds[usable] = rows["cluster"].map(dealt).to_numpy(dtype=np.int64)
+    folds[usable] = dealt.to_numpy()[np.searchsorted(dealt.index, rows["cluster"])]
     return folds
 
 
@@ -92,25 +92,26 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     Returns
     -------
     Series of int64
-        Fold of each cluster (index: cluster number).
+        Fold of each cluster (index: cluster number, ascending).
     """
     # RandomState's stream is frozen for good, so the folds never depend on numpy's version.
     random = np.random.RandomState(state)
     # The kept image speaks for its cluster; without one, the first does.
     kept_first = np.argsort(~rows["keep"].to_numpy(dtype=bool), kind="stable")
-    speakers = rows["cluster"].iloc[kept_first].drop_duplicates().sort_values().index
-    speakers = rows.loc[speakers]
-    keys = speakers[["gender", "race"]].fillna("")
-    keys.insert(0, "age", sum(age_span(speakers)))
-    keys = keys.assign(coin=random.permutation(len(keys)))
-    order = keys.reset_index(drop=True).sort_values(list(keys.columns)).index.to_numpy()
+    clusters, first = np.unique(rows["cluster"].to_numpy()[kept_first], return_index=True)
+    speakers = rows.iloc[kept_first[first]]
+    gender, race = (
+        pd.factorize(speakers[name].fillna(""), sort=True)[0] for name in ("gender", "race")
+    )
+    ages = sum(age_span(speakers)).to_numpy("int64", na_value=np.iinfo(np.int64).max)
+    order = np.lexsort((random.permutation(len(speakers)), race, gender, ages))
     rounds = -(-len(order) // n_folds)
     places = np.empty((rounds, n_folds), dtype=np.int64)
     for places_of_round in places:
         places_of_round[:] = random.permutation(n_folds)
     folds = np.empty(len(order), dtype=np.int64)
     folds[order] = places.ravel()[: len(order)]
-    return pd.Series(folds, index=speakers["cluster"].to_numpy())
+    return pd.Series(folds, index=clusters)
 
 
 def base_names(catalog: pd.DataFrame) -> pd.Series:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 THRESHOLD = 0.985
 _FREQUENCIES = 6  # a side: 35 coordinates hold three quarters of what tells faces apart
 _LEAF = 512  # rows of a leaf of the tree, at the most
-_ROOM = 40_000_000  # bytes for the sketch and the thumbnails that are sketched at once
+_ROOM = 44_000_000  # bytes for the sketch and the thumbnails that are sketched at once
 _FEWEST = 256  # such thumbnails
 _PAIRS = 1024  # pairs whose correlation is computed at once
 _JOINED = 1 << 16  # pairs that may wait to be joined

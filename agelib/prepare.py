@@ -1,4 +1,4 @@
-"""From an archive or a folder to a manifest and a store, in one pass over the images."""
+"""From an archive or a folder to images in place, a manifest and a store."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ import filelock
 import pandas as pd
 
 from agelib import datasets
-from agelib.catalog import describe, list_images
-from agelib.cleaning import exact_groups, settle, summary
+from agelib.catalog import list_images, missing_note
+from agelib.cleaning import summary
+from agelib.conversion import convert
 from agelib.datasets import Dataset
-from agelib.datasets.archive import unpack
-from agelib.datasets.source import Source
 from agelib.files import DataError, writing
-from agelib.manifests import read_manifest, save_manifest
-from agelib.near_duplicates import near_duplicate_clusters
+from agelib.manifests import read_manifest
 from agelib.paths import datasets_dir, manifests_dir
-from agelib.reading import Progress, read_files
-from agelib.recipes import draw_columns
+from agelib.placing import place_images
+from agelib.reading import Progress
 from agelib.store import OutdatedStore, Store, build_store, open_store, store_path
-from agelib.store_writer import new_store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +120,7 @@ def prepare(
 
     how = {"size": size, "color": color, "jobs": jobs, "scheduler": scheduler, "progress": told}
     with _alone(dataset):
-        folder, made_here = _place(entry, source, sample_size=sample_size)
+        folder, made_here = place_images(entry, source, sample_size=sample_size)
         left_aside, notes = {}, ()
         if committed.is_file() and not own:
             catalog = read_manifest(committed)
@@ -138,79 +135,13 @@ def prepare(
         else:
             marks = {"dataset": dataset, "licence": entry.licence}
             listed = entry.read(folder)
-            notes = listed.notes
+            notes = listed.notes + _absent(committed, listed.files)
             files = {"manifest": manifest, "store": path}
             catalog = convert(folder, listed, resume=True, **files, **marks, **how)
     counts = summary(catalog) | left_aside
     if had and had[0]:
         counts["resumed"] = had[0]
     return Prepared(manifest, path, folder, counts, time.monotonic() - started, notes)
-
-
-def convert(
-    folder: Path | str,
-    source: Source,
-    *,
-    manifest: Path | str,
-    store: Path | str,
-    dataset: str,
-    licence: str,
-    size: int = 128,
-    color: str = "rgb",
-    jobs: int | None = None,
-    scheduler: str | None = None,
-    resume: bool = False,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Scan, clean and deal a source's images; write manifest and store in one pass over them.
-
-    Parameters
-    ----------
-    folder : Path or str
-        Image folder.
-    source : Source
-        Which files, and the labels of each.
-    manifest, store : Path or str
-        CSV and HDF5 file to make.
-    dataset, licence : str
-        Written into the store.
-    size : int
-        Side of the store's images in pixels.
-    color : str
-        "rgb" or "grey".
-    jobs : int, optional
-        Threads.
-    scheduler : str, optional
-        Address of a Dask scheduler whose workers read the images instead.
-    resume : bool
-        Go on where a run stopped that was killed or interrupted; see
-        `agelib.store_writer.new_store`.
-    progress : callable, optional
-        Called with the numbers of files done and of all files.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The catalog, as the manifest gives it.
-
-    Raises
-    ------
-    DataError
-        When the disk has no room, or a list of P5's images that is in place has none of these.
-    """
-    files = source.files
-    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
-    with new_store(store, files, size=size, color=color, resume=resume) as writer:
-        read_files(folder, files, sink=writer, **how)
-        # Before the catalog is made, so that the two largest needs of memory do not meet.
-        exact = exact_groups(writer.facts["md5"])
-        clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
-        catalog = describe(files, writer.facts, source.parse)
-        catalog = draw_columns(settle(catalog, clusters), dataset)
-        writer.finish(catalog, dataset=dataset, licence=licence)
-        # Before the store gets its name: a store never stands beside an older manifest.
-        save_manifest(catalog, manifest)
-    return catalog
 
 
 def build_missing_store(
@@ -294,6 +225,15 @@ def _open_or_build(entry: Dataset, catalog: pd.DataFrame, path: Path, **how: obj
     return open_store(path, catalog=catalog)
 
 
+def _absent(committed: Path, files: list[str]) -> tuple[str, ...]:
+    """Say how many images of a committed manifest are not in place, if any of them are."""
+    if not committed.is_file():
+        return ()
+    named = pd.read_csv(committed, usecols=["file"], dtype=str)["file"].tolist()
+    others = set(named).isdisjoint(files)
+    return () if others else missing_note(files, named, "the committed manifest names")
+
+
 def _current(manifest: Path, folder: Path) -> pd.DataFrame | None:
     """Return the manifest when it lists the folder's files in their present sizes."""
     if not manifest.is_file():
@@ -304,68 +244,3 @@ def _current(manifest: Path, folder: Path) -> pd.DataFrame | None:
             sizes = [(folder / file).stat().st_size for file in catalog["file"]]
             return catalog if catalog["size"].tolist() == sizes else None
     return None
-
-
-def _place(entry: Dataset, source: Path | str | None, *, sample_size: int) -> tuple[Path, bool]:
-    """Bring the images to their folder; the second value says that they were drawn here."""
-    folder = datasets.images_folder(entry.name)
-    if source is not None:
-        source = Path(source)
-        if not source.is_dir():
-            unpack(source, _place_of(entry, source))
-            return folder, False
-        _link(source, folder)
-    elif entry.name == "sample" and not folder.is_symlink():
-        # Imported here: only the sample's maker needs it.
-        from agelib.datasets.sample import write_sample
-
-        return write_sample(folder, n=sample_size), True
-    else:
-        _unpack_beside(entry, folder)
-    return folder, False
-
-
-def _unpack_beside(entry: Dataset, folder: Path) -> None:
-    """Unpack the archives beside the image folder whose images are not there yet."""
-    archives = [datasets_dir() / name for name in entry.archives]
-    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
-    for archive in archives:
-        if archive.is_file() and not _place_of(entry, archive).is_dir():
-            unpack(archive, _place_of(entry, archive))
-    if not folder.is_dir():
-        listed = " or ".join(map(str, archives))
-        raise DataError(
-            f"{entry.title} is not in place: neither the folder {folder} nor the archive "
-            f"{listed} exists; get it as datasets/README.md says, or name it: "
-            f"`python -m agelib prepare {entry.name} ARCHIVE-OR-FOLDER`"
-        )
-
-
-def _place_of(entry: Dataset, archive: Path) -> Path:
-    """Return the folder that an archive of a data set is unpacked into."""
-    folder = datasets.images_folder(entry.name)
-    if not entry.archives:
-        return folder
-    if archive.name not in entry.archives:
-        raise DataError(
-            f"{archive} is none of the archives of {entry.title}: {', '.join(entry.archives)}; "
-            "name one of these, or a folder with what is in them"
-        )
-    return folder / archive.name.partition(".")[0]
-
-
-def _link(source: Path, folder: Path) -> None:
-    """Make ``folder`` lead to ``source``, unless it does already."""
-    if folder.exists():
-        if folder.samefile(source):
-            return
-        if not folder.is_symlink():
-            raise DataError(f"{folder} exists beside the given {source}; move one of them away")
-    folder.unlink(missing_ok=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.symlink_to(source.resolve(), target_is_directory=True)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be linked to {source} ({error.strerror}); move the images there"
-        ) from None

@@ -1,7 +1,7 @@
 """Time the clean-up and conversion of a folder of images beside a bare decode-and-resize loop.
 
 The bare loop opens, decodes and resizes every file and forgets it. The other side is what
-`agelib.prepare` does: hash, decode, thumbnail and resize in one pass, all pairs of thumbnails
+`agelib.conversion` does: hash, decode, thumbnail and resize in one pass, all pairs of thumbnails
 compared, duplicates and conflicts flagged, and an HDF5 store with its manifest written. Both use
 the same number of threads, run in turn, each in a process of its own, and are timed without
 imports. Peak memory is the process's own, imports included.
@@ -49,9 +49,9 @@ def bare(folder: Path, _: Path, size: int, jobs: int) -> int:
 
 def agelib(folder: Path, scratch: Path, size: int, jobs: int) -> int:
     """Scan, clean, draw the folds, write manifest and store."""
+    from agelib.conversion import convert
     from agelib.datasets.source import from_names
     from agelib.datasets.utkface import parse_name
-    from agelib.prepare import convert
 
     with tempfile.TemporaryDirectory(dir=scratch) as place:
         catalog = convert(
@@ -93,7 +93,7 @@ def run_side(options: argparse.Namespace) -> None:
     import pandas  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
-    import agelib.prepare  # noqa: F401
+    import agelib.conversion  # noqa: F401
 
     started, work = time.perf_counter(), time.process_time()
     n = SIDES[options.side](options.images, options.scratch, options.size, options.jobs)

@@ -372,15 +372,22 @@ def test_a_class_without_images_keeps_its_folder_and_its_number(tmp_path):
     assert done.counts.loc["31-40"].tolist() == [2, 1, 0]
 
 
-def test_a_folder_is_listed_once_however_many_files_it_holds(tmp_path, monkeypatch):
-    for number in range(300):
-        folder = tmp_path / f"{number % 3}"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{number:03}.jpg").touch()
+def test_a_folder_of_100_000_files_is_listed_once(elsewhere, monkeypatch):
+    for part in range(3):
+        (elsewhere / f"{part}").mkdir()
+    expected = sorted(f"{number % 3}/{number:05}.jpg" for number in range(100_000))
+    for file in expected:
+        os.close(os.open(elsewhere / file, os.O_CREAT))
     scanned, looked = [], []
     real, is_file = os.scandir, Path.is_file
     monkeypatch.setattr(os, "scandir", lambda folder: scanned.append(folder) or real(folder))
     monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or is_file(path))
-    files = catalog.list_images(tmp_path)
-    catalog.require_images(tmp_path, files)
-    assert (len(files), len(scanned), len(looked)) == (300, 4, 300)
+    files = catalog.list_images(elsewhere)
+    catalog.require_images(elsewhere, files)
+    assert files == expected
+    assert (len(scanned), len(looked)) == (4, 100_000)
+    for file in files[:30_000]:
+        os.unlink(elsewhere / file)
+    first = ", ".join(files[:3])
+    with pytest.raises(DataError, match=f"30000 of 100000 images are missing in .*: {first} …"):
+        catalog.require_images(elsewhere, files)

@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse.csgraph import connected_components
 
 from agelib import near_duplicates
+from agelib.catalog import list_images, scan
 from agelib.cleaning import (
     choose_kept,
     clean,
@@ -14,6 +15,8 @@ from agelib.cleaning import (
     flag_duplicates,
     summary,
 )
+from agelib.datasets.sample import write_sample
+from agelib.datasets.utkface import parse_name
 from agelib.near_duplicates import near_duplicate_clusters, near_duplicate_pairs
 
 
@@ -61,6 +64,24 @@ def test_clusters_do_not_depend_on_the_blocks(monkeypatch):
     monkeypatch.setattr(near_duplicates, "_ROOM", 0)
     monkeypatch.setattr(near_duplicates, "_FEWEST", 11)
     np.testing.assert_array_equal(near_duplicate_clusters(thumbnails), expected)
+
+
+@pytest.mark.parametrize("leaf", [512, 20])
+def test_clusters_of_drawn_faces_equal_brute_force(tmp_path, monkeypatch, leaf):
+    monkeypatch.setattr(near_duplicates, "_LEAF", leaf)
+    faces = write_sample(tmp_path / "faces", n=100)
+    thumbnails = scan(faces, list_images(faces), parse_name).thumbnails
+    np.testing.assert_array_equal(
+        near_duplicate_clusters(thumbnails), brute_force(thumbnails, near_duplicates.THRESHOLD)
+    )
+    # Lower, where pairs are many and the bound decides little.
+    varied = np.flatnonzero(thumbnails.std(axis=1) > 0)
+    correlation = np.triu(np.corrcoef(thumbnails[varied].astype(float)), 1)
+    for threshold, least in ((0.985, 1), (0.8, 50)):
+        expected = varied[np.argwhere(correlation > threshold)]
+        assert len(expected) >= least
+        pairs = near_duplicate_pairs(thumbnails, threshold=threshold)
+        np.testing.assert_array_equal(pairs, expected)
 
 
 # A correlation that equals the threshold may be rounded to either side by the brute force.

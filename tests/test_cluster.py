@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import cluster, prepare
+from agelib import cluster, conversion
 from agelib.catalog import list_images
 from agelib.cluster import as_done, in_order, workers
 from agelib.datasets.sample import write_sample
@@ -107,7 +107,7 @@ def test_a_cluster_reads_images_as_threads_do(scheduler, tmp_path):
     for name, where in (("here", {"jobs": 1}), ("there", {"scheduler": scheduler})):
         files = {"manifest": tmp_path / f"{name}.csv", "store": tmp_path / f"{name}.h5"}
         how = {"dataset": "x", "licence": "", "size": 16}
-        made.append((prepare.convert(faces, source, **files, **how, **where), files["store"]))
+        made.append((conversion.convert(faces, source, **files, **how, **where), files["store"]))
     (one, here), (two, there) = made
     pd.testing.assert_frame_equal(one, two)
     with open_store(here, catalog=one) as first, open_store(there, catalog=one) as second:

@@ -186,6 +186,28 @@ def test_images_that_differ_from_the_committed_manifest(place, faces):
         prepare.prepare("utkface", **SMALL)
 
 
+def test_missing_images_of_the_committed_manifest_are_counted(place, faces):
+    folder = copied(faces, place / "data" / "UTKFace")
+    files = manifests.read_manifest(committed(place))["file"].tolist()
+    n, gone = len(files), round(0.3 * len(files))
+    for file in files[:gone]:
+        (folder / file).unlink()
+    counts = rf"{gone} of {n} images"
+    with pytest.raises(DataError, match=rf"{counts} are missing in .*: {files[0]}, .*--own"):
+        prepare.prepare("utkface", **SMALL)
+    # Of one's own, with a warning.
+    made = prepare.prepare("utkface", own=True, **SMALL)
+    (note,) = made.notes
+    assert note.startswith(f"{gone} of {n} images that the committed manifest names are missing (3")
+    assert len(load_manifest("utkface")) == made.counts["images"] == n - gone
+    for file in files[gone:]:
+        (folder / file).rename(folder / f"1_0_0_{file}")
+    expected = rf"none of the {n} images is in place; expected for example .*UTKFace.{files[0]}"
+    with pytest.raises(DataError, match=expected):
+        prepare.prepare("utkface", **SMALL)
+    assert prepare.prepare("utkface", own=True, **SMALL).notes == ()
+
+
 def test_several_at_once_wait_for_each_other(place):
     made, errors = [], []
 

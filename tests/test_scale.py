@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from agelib import near_duplicates, paths, prepare, reading, store_writer
+from agelib import conversion, near_duplicates, paths, reading, store_writer
 from agelib.catalog import list_images
 from agelib.datasets.source import Source
 from agelib.datasets.utkface import parse_name
@@ -24,7 +24,7 @@ CONVERT = """
     from agelib.catalog import list_images
     from agelib.datasets.source import Source
     from agelib.datasets.utkface import parse_name
-    from agelib.prepare import convert
+    from agelib.conversion import convert
 
     folder, place = map(Path, sys.argv[1:])
     convert(
@@ -92,14 +92,14 @@ def test_a_killed_run_reads_no_image_again(faces, tmp_path, monkeypatch):
     source, done = Source(list_images(faces), parse_name), []
     marks = {"dataset": "drawn", "licence": "", "size": 16, "jobs": 1}
     again = {"manifest": tmp_path / "manifest.csv", "store": tmp_path / "store.h5"}
-    prepare.convert(
+    conversion.convert(
         faces, source, resume=True, progress=lambda *n: done.append(n[0]), **again, **marks
     )
     assert done[0] >= 1500 and len(read) == 3000 - done[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.csv", "store.h5"]
 
     whole = {"manifest": tmp_path / "whole.csv", "store": tmp_path / "whole.h5"}
-    catalog = prepare.convert(faces, source, **whole, **marks)
+    catalog = conversion.convert(faces, source, **whole, **marks)
     assert whole["manifest"].read_bytes() == again["manifest"].read_bytes()
     rows = np.arange(len(catalog))
     with (
@@ -121,7 +121,7 @@ def interrupted(tmp_path, monkeypatch):
             how = {"dataset": "x", "licence": "", "size": 8, "jobs": 1, "resume": True} | changes
             source = Source(list_images(folder), parse_name)
             files = {"manifest": tmp_path / "m.csv", "store": tmp_path / "s.h5"}
-            return prepare.convert(folder, source, **files, **how), read
+            return conversion.convert(folder, source, **files, **how), read
 
     def stop(done, total):
         if done == 128:

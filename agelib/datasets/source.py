@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from agelib.catalog import list_images
+from agelib.catalog import list_images, missing_note
 from agelib.files import DataError
 
 
@@ -82,22 +82,16 @@ def from_table(folder: Path | str, table: pd.DataFrame, *, named_by: str) -> Sou
         raise DataError(f"{folder} is not a folder; place the images there")
     table = table.iloc[sorted(range(len(table)), key=table["file"].tolist().__getitem__)]
     there = [(folder / file).is_file() for file in table["file"]]
-    missing = table["file"][[not found for found in there]].tolist()
-    if len(missing) == len(table):
-        expected = f"; expected for example {folder / missing[0]}" if missing else ""
+    named = table["file"].tolist()
+    if not any(there):
+        expected = f"; expected for example {folder / named[0]}" if named else ""
         raise DataError(
             f"none of the {len(table):,} images that {named_by} name is in place{expected}; place "
             "the images there (see datasets/README.md)"
         )
     table = table[there].reset_index(drop=True)
-    notes = []
-    if missing:
-        notes.append(
-            f"{len(missing):,} of {len(missing) + len(table):,} images that {named_by} name are "
-            f"missing ({len(missing) / (len(missing) + len(table)):.0%}), first "
-            + ", ".join(missing[:10])
-        )
     files = table["file"].tolist()
+    notes = [*missing_note(files, named, f"{named_by} name")]
     unnamed = len(set(list_images(folder)).difference(files))
     if unnamed:
         notes.append(f"{unnamed:,} images in the folder are not named by {named_by}: left aside")

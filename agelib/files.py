@@ -34,6 +34,10 @@ class DataError(ValueError):
     """Bad input: the message names the file, the bad value and the remedy."""
 
 
+class MissingListError(DataError):
+    """A public list of images, which is not published here, is not in its place."""
+
+
 class DivergedError(DataError):
     """A loss is no longer a number: trained again as it is, the network diverges again."""
 

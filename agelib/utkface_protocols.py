@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agelib.files import DataError, sha256_text
+from agelib.files import DataError, MissingListError, sha256_text
 from agelib.folds import N_FOLDS, base_names, deal
 
 # Rows of a catalog by part, and notes on what was left out.
@@ -82,7 +82,7 @@ def rows_of_names(catalog: pd.DataFrame, *, apart: bool, **_: object) -> Rows:
 def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the rows a public list names, ascending, and notes on the names that have none."""
     if not path.is_file():
-        raise DataError(
+        raise MissingListError(
             f"the public list {path} is missing; place it there (UTK_train_coral.csv and "
             "UTK_test_coral.csv of github.com/nhshin-mcl/MWR, datalist/utk; see the README of "
             "the datasets folder)"

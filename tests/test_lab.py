@@ -11,6 +11,7 @@ from agelib.files import DataError
 from agelib.lab import start
 from agelib.labels import get_scheme
 from agelib.pipeline import Images
+from agelib.reference import reference
 from agelib.throughput import feeding_rate, store_facts
 
 LENET = Experiment(
@@ -202,3 +203,9 @@ def test_a_chapters_table_tells_what_was_reported_measured_and_spent(lab):
     table = report.chapter_table(results.summarise(), only_validation, "99-test")
     assert table.loc["1.0 LeNet-5", "reported"] == "0.500 (validation)"
     assert report.chapter_table(results.summarise(), told, "98-nothing").empty
+
+
+def test_a_record_on_a_public_list_is_read_without_the_list():
+    lab = start("utkface")
+    listed = reference(lab).tweak("3.1", "small model, ages 21 to 60").on("utkface-21-60")
+    assert len(lab.record(listed).predictions) == 3287

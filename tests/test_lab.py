@@ -205,7 +205,9 @@ def test_a_chapters_table_tells_what_was_reported_measured_and_spent(lab):
     assert report.chapter_table(results.summarise(), told, "98-nothing").empty
 
 
-def test_a_record_on_a_public_list_is_read_without_the_list():
+def test_a_record_on_a_public_list_is_read_without_the_list(monkeypatch):
+    for name in ("AGELIB_DATASETS", "AGELIB_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
     lab = start("utkface")
     listed = reference(lab).tweak("3.1", "small model, ages 21 to 60").on("utkface-21-60")
     assert len(lab.record(listed).predictions) == 3287

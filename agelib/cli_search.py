@@ -55,7 +55,8 @@ def _search(options: argparse.Namespace) -> int:
     from agelib import datasets
     from agelib.lab import Lab
     from agelib.pending import Trained
-    from agelib.search import candidates, search
+    from agelib.search import search
+    from agelib.trials import candidates
 
     failed = False
 

@@ -15,11 +15,6 @@ from agelib.pending import Trained, first_line
 from agelib.records import Record
 from agelib.study import Study, Turn
 
-# For those who look for all of the search here.
-from agelib.trials import candidates as candidates
-from agelib.trials import importances as importances
-from agelib.trials import trials_table as trials_table
-
 
 class _Paused(Exception):
     """The budget ended in the middle of a trial; its checkpoint stays."""

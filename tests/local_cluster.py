@@ -1,4 +1,4 @@
-"""A Dask cluster of two workers on this machine."""
+"""A Dask cluster of two workers on this machine, and a network that trains in seconds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import os
 import pytest
 
 from agelib import paths
+from agelib.experiment import Experiment, Recipe
+
+LENET = Experiment(
+    number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
+    dataset="sample", protocol="p1-decades", color="grey", image_size=16,
+    recipe=Recipe(epochs=2),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

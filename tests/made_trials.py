@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from agelib import trials
 from agelib.experiment import Experiment
 from agelib.records import Record, write_record
+from agelib.trials import candidates
 
 THREE = ("3.0", "3.1", "6.0")
 FOUR = (*THREE, "6.1")
@@ -17,7 +17,7 @@ FIVE = (*FOUR, "6.2")  # not all combinations of these choices
 
 def few(epochs: int = 2, numbers: tuple[str, ...] = FOUR) -> list[Experiment]:
     """Return the trials of the families that can look at 32 pixels."""
-    small = trials.candidates("sample", image_size=32, epochs=epochs)
+    small = candidates("sample", image_size=32, epochs=epochs)
     return [experiment for experiment in small if experiment.number in numbers]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from local_cluster import LENET
 
 from agelib import cluster, conversion
 from agelib.catalog import list_images
@@ -16,7 +17,6 @@ from agelib.cluster import as_done, in_order, workers
 from agelib.datasets.sample import write_sample
 from agelib.datasets.source import Source
 from agelib.datasets.utkface import parse_name
-from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.lab import start
 from agelib.pending import pending, train_pending
@@ -24,12 +24,6 @@ from agelib.records import load_record
 from agelib.store import open_store
 
 pytest_plugins = ["local_cluster"]  # the fixture `scheduler`
-
-LENET = Experiment(
-    number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
-    dataset="sample", protocol="p1-decades", color="grey", image_size=16,
-    recipe=Recipe(epochs=2),
-)  # fmt: skip
 
 
 def doubled(number):

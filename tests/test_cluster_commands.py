@@ -6,20 +6,14 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from local_cluster import LENET
 from nbformat.v4 import new_code_cell, new_notebook
 
-from agelib import cli, cluster, paths, search, study, trials
-from agelib.experiment import Experiment, Recipe
+from agelib import cli, cluster, paths, study, trials
 from agelib.lab import start
 from agelib.records import load_record
 
 pytest_plugins = ["local_cluster"]  # the fixture `scheduler`
-
-LENET = Experiment(
-    number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
-    dataset="sample", protocol="p1-decades", color="grey", image_size=16,
-    recipe=Recipe(epochs=2),
-)  # fmt: skip
 
 
 LEARNS = """
@@ -97,7 +91,7 @@ def test_a_cluster_searches_as_one_process_does(scheduler, tmp_path, monkeypatch
         for experiment in trials.candidates("sample", image_size=32, epochs=1)
         if experiment.number in ("3.0", "6.0")
     ]
-    monkeypatch.setattr(search, "candidates", lambda dataset, **_: few)
+    monkeypatch.setattr(trials, "candidates", lambda dataset, **_: few)
     found = {}
     for name, where in (("here", []), ("there", ["--scheduler", scheduler])):
         monkeypatch.setenv("AGELIB_RESULTS", str(tmp_path / name))

@@ -324,7 +324,7 @@ def command(*words):
 
 
 def test_the_command_searches_and_says_what_is_there(faces, scripted, monkeypatch, capsys):
-    monkeypatch.setattr(search, "candidates", lambda dataset, *, image_size, epochs, precision: [
+    monkeypatch.setattr(trials, "candidates", lambda dataset, *, image_size, epochs, precision: [
         experiment.tweak(experiment.number + "a", "x", recipe={"precision": precision})
         for experiment in few(epochs, FIVE)
     ])  # fmt: skip

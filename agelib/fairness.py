@@ -243,7 +243,8 @@ def gap_table(
         From `agelib.reference.subject`.
     attributes : sequence of str
         Its columns, such as gender and race. Of an attribute with two groups only the first is
-        listed, since the second mirrors it.
+        listed, since the second mirrors it, unless they are compared within strata, where each
+        group goes by its own share of the strata.
     strata : str, optional
         Its column within which the groups are compared.
 
@@ -258,7 +259,7 @@ def gap_table(
     for name, values in measures(subject).items():
         for attribute in attributes:
             table = gaps(values, subject[attribute], within)
-            table = table.iloc[:1] if len(table) == 2 else table
+            table = table.iloc[:1] if len(table) == 2 and strata is None else table
             rows.append(table.assign(measure=name, attribute=attribute).reset_index())
     table = pd.concat(rows).set_index(["measure", "attribute", "group"])
     table["p holm"] = holm(table["p"].to_numpy())

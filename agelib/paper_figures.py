@@ -16,6 +16,7 @@ from agelib import (
     paper_leakage,
     plots,
     plots_analysis,
+    readoff,
     reference,
     results,
     uncertainty,
@@ -69,7 +70,7 @@ def draw(folder: Path) -> list[Path]:
     _label_noise(lab.catalog)
     written.append(_save(folder, "label-noise", (_PAGE, 2.2)))
     subject = reference.subject(lab)
-    years, true = uncertainty.distributions(subject), subject["true"].to_numpy()
+    years, true = readoff.year_probabilities(subject), subject["true"].to_numpy()
     parts = (uncertainty.pit_histogram(years, true), uncertainty.central_coverage(years, true))
     plots_analysis.calibration(*parts, title=f"n = {len(subject):,} test images")
     plt.gcf().axes[-1].set_ylabel("Share found inside")  # the whole label is higher than the axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from agelib import abstention, conformal, fairness, uncertainty
+from agelib import abstention, conformal, fairness, readoff, uncertainty
 from agelib.intervals import mean_intervals
 from agelib.paper_text import count, text_table, with_ends
 
@@ -13,7 +13,7 @@ _ANSWERED = (1.0, 0.9, 0.5)
 
 def uncertainty_values(subject: pd.DataFrame) -> dict[str, str]:
     """Return how sure it is, by name, from `agelib.reference.subject`."""
-    years, true = uncertainty.distributions(subject), subject["true"].to_numpy()
+    years, true = readoff.year_probabilities(subject), subject["true"].to_numpy()
     coverage = uncertainty.central_coverage(years, true, (0.8, 0.9)).set_index("level")
     parts = conformal.halves(subject["fold"], subject["cluster"])
     error = subject["error"].abs().to_numpy()

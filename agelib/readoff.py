@@ -47,7 +47,8 @@ def year_probabilities(predictions: pd.DataFrame) -> np.ndarray:
     Raises
     ------
     DataError
-        If the predictions are of other classes than the years from 0 to 100.
+        If the predictions are of other classes than the years from 0 to 100, or a row has no
+        probability at all.
     """
     columns = [f"p{year}" for year in range(YEARS)]
     missing = [name for name in columns if name not in predictions]
@@ -60,7 +61,10 @@ def year_probabilities(predictions: pd.DataFrame) -> np.ndarray:
         )
     probabilities = predictions[columns].to_numpy(dtype="float64")
     # Rounded in the record, and so a little beside one.
-    return probabilities / probabilities.sum(1, keepdims=True)
+    total = probabilities.sum(1, keepdims=True)
+    if not (total > 0).all():
+        raise DataError(f"row {int((total <= 0).argmax())} of the predictions has no probability")
+    return probabilities / total
 
 
 def read_off(predictions: pd.DataFrame, scheme: LabelScheme | str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 A distribution over years is an array (n, 101): one probability a year from 0 to 100. The true age
 is a whole year in the same range (older people count as 100, as in training).
+`agelib.readoff.year_probabilities` takes such an array from a table of predictions.
 """
 
 from __future__ import annotations
@@ -12,39 +13,6 @@ import numpy as np
 import pandas as pd
 
 from agelib.bootstrap import bootstrap
-from agelib.files import DataError
-from agelib.readoff import YEARS
-
-
-def distributions(predictions: pd.DataFrame) -> np.ndarray:
-    """Return the age distributions of predictions, each divided by its sum.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        ``p0`` to ``p100``, as a record with labels ``per-year-101`` has them.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, 101)
-
-    Raises
-    ------
-    DataError
-        If a year is missing or a row has no probability at all.
-    """
-    columns = [f"p{year}" for year in range(YEARS)]
-    missing = [name for name in columns if name not in predictions]
-    if missing:
-        raise DataError(
-            f"the predictions lack {len(missing)} of the {YEARS} years, first {missing[0]}; use a "
-            "record with labels per-year-101"
-        )
-    years = predictions[columns].to_numpy(np.float64)
-    total = years.sum(axis=1, keepdims=True)
-    if not (total > 0).all():
-        raise DataError(f"row {int((total <= 0).argmax())} of the predictions has no probability")
-    return years / total
 
 
 def pit_shares(years: np.ndarray, true: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -77,7 +45,8 @@ def pit_shares(years: np.ndarray, true: np.ndarray, edges: np.ndarray) -> np.nda
     # Where the true year has no probability the transform is one number: a step.
     reached = np.asarray(edges)[None] - below[:, None]
     spread = np.divide(reached, own[:, None], out=np.sign(reached), where=own[:, None] > 0)
-    return spread.clip(0, 1)
+    # A true year beyond all probability has a transform of one, which the last bin holds.
+    return np.where(np.asarray(edges) >= 1, 1.0, spread.clip(0, 1))
 
 
 def pit_histogram(years: np.ndarray, true: np.ndarray, *, resamples: int = 1000) -> pd.DataFrame:

@@ -1,13 +1,11 @@
 """Calibration, conformal sets and abstention against cases whose answer is known."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agelib import abstention, conformal, uncertainty
-from agelib.files import DataError
 
 
 def at(*pairs, years=101):
@@ -29,16 +27,6 @@ def calibrated(n, *, state=0, bias=0.0, scale=1.0):
     return years, true.astype(int)
 
 
-def test_distributions_are_divided_by_their_sum():
-    table = pd.DataFrame([at((3, 0.4), (5, 0.4))], columns=[f"p{k}" for k in range(101)])
-    years = uncertainty.distributions(table)
-    assert years[0, [3, 5]].tolist() == [0.5, 0.5]
-    with pytest.raises(DataError, match="lack 1 of the 101 years, first p7"):
-        uncertainty.distributions(table.drop(columns="p7"))
-    with pytest.raises(DataError, match="row 0"):
-        uncertainty.distributions(table * 0)
-
-
 def test_pit_by_hand():
     # 20 years: 0.2 below, 0.5 on it: the transform is spread evenly over 0.2 to 0.7.
     years = np.array([at((10, 0.2), (20, 0.5), (30, 0.3))])
@@ -47,6 +35,12 @@ def test_pit_by_hand():
     # 25 years has no probability: a step at 0.7.
     shares = uncertainty.pit_shares(years, np.array([25]), np.array([0.6, 0.8]))
     assert shares[0].tolist() == [0, 1]
+
+
+def test_an_age_beyond_all_probability_is_in_the_last_bin():
+    years = np.array([at((10, 0.4), (30, 0.6))])
+    histogram = uncertainty.pit_histogram(years, np.array([50]), resamples=5)["share"]
+    assert histogram.tolist() == [0] * 9 + [1]
 
 
 def test_a_calibrated_forecast_is_uniform_and_covers_what_it_promises():

@@ -138,12 +138,18 @@ def _projects(summary: pd.DataFrame) -> dict[str, str]:
         (table["labels"] == "decades-7") & table[["replicated", "honest"]].notna().all(axis=1)
     ]
     higher = folds["honest_low"] > folds["replicated"]
+    own = summary.assign(label=summary["number"] + " " + summary["name"])
+    own = own[own["chapter"].isin(folds["chapter"]) & own["label"].isin(folds["label"])]
+    own = own[own["labels"] == "decades-7"].groupby("protocol")["macro_f1"].agg(["min", "max"])
+    spans = {name: f"{row['min']:.2f} to {row['max']:.2f}" for name, row in own.iterrows()}
     chance = summary[(summary["labels"] == "decades-7") & (summary["states"] > 1)]
     return {
         "projects.compared": count(len(both)),
         "projects.inside": count(inside.sum()),
         "projects.both": count(len(folds)),
         "projects.higher": count(higher.sum()),
+        "projects.f1_replicated": spans["p1-decades"],
+        "projects.f1_honest": spans["utkface-5fold"],
         "projects.half_width": f"{100 * half:.1f}",
         "projects.state_sd": f"{100 * chance['accuracy_sd'].max():.1f}",
         "projects.states": count(chance["states"].max()),

@@ -105,10 +105,11 @@ _ALT = ("How many years networks are off", "Reported, replicated and honest accu
 _FIRST = """\
 How well can a network tell an age from a face? The figure shows mean absolute errors of the
 expected age (chapter 15 also names the median, which is a little closer) on photographs of UTKFace
-of which no network has seen a copy; a star marks one trained at less than full size. The table sets the best network beside a guess that looks at no image, and beside the
-best that the replayed projects reported on their own split. It is the best of all on these very
-images, which its interval does not account for. What matters most, and how sure one can be of a
-single estimate, is in the other two figures that open
+of which no network has seen a copy; a star marks one trained at less than full size. The table
+sets the best network beside a guess that looks at no image, and beside the best that the replayed
+projects reported on their own split. It is the best of all on these very images, which its
+interval does not account for. What matters most, and how sure one can be of a single estimate, is
+in the other two figures that open
 [90 · Summarized results](notebooks/90-summarized-results.ipynb).
 """
 _SECOND = "## Reported, replicated, honest\n"

@@ -144,7 +144,7 @@ def failures(lab: Lab, experiments: Iterable[Experiment]) -> dict[str, str]:
 
 
 def _study(lab: Lab, experiments: Iterable[Experiment], extra: int) -> Study:
-    return Study(lab, [each.reduced(epochs=lab.epochs) for each in experiments], extra)
+    return Study(lab, [lab.limited(each) for each in experiments], extra)
 
 
 def _train(study: Study, turn: Turn, end: float | None) -> Trained:

@@ -8,7 +8,7 @@ import pytest
 from agelib import averages, comparison, report, results
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
-from agelib.lab import start
+from agelib.lab import Lab, _bfloat16_is_slow, start
 from agelib.labels import get_scheme
 from agelib.pipeline import Images
 from agelib.reference import reference
@@ -71,6 +71,43 @@ def test_fewer_epochs_make_a_record_of_their_own(lab):
     record = short.record(LENET)
     assert record.summary["reduced"] == {"epochs": 2}
     assert record.folder.name.endswith("__epochs-1") and record.summary["epochs"] == 1
+
+
+BFLOAT16 = LENET.tweak("6.0", "half", recipe={"precision": "mixed_bfloat16", "epochs": 1})
+
+
+def test_where_bfloat16_is_emulated_the_sample_is_trained_in_float32(lab, monkeypatch):
+    both = BFLOAT16.tweak("6.1", "both", init=BFLOAT16)
+    utkface = Lab("utkface", retrain=False, epochs=None, jobs=None)
+    monkeypatch.setattr("agelib.lab._bfloat16_is_slow", lambda: True)
+    assert lab.limited(both).recipe.precision == "float32"
+    assert lab.limited(both).init.recipe.precision == "float32"
+    assert utkface.limited(both) == both
+    record = lab.record(BFLOAT16)
+    assert record.experiment["recipe"]["precision"] == "float32"
+    assert keras_policies(lab.network(BFLOAT16)) == {"float32"}
+    # Another machine of a cluster, which has bfloat16, reads that record.
+    monkeypatch.setattr("agelib.lab._bfloat16_is_slow", lambda: False)
+    assert lab.limited(both) == both
+    assert lab.record(BFLOAT16).summary == record.summary
+
+
+def keras_policies(network):
+    return {layer.dtype_policy.name for layer in network.layers}
+
+
+@pytest.mark.parametrize(
+    ("text", "slow"), [("flags : avx512_bf16", False), ("flags : avx2", True), (None, False)]
+)
+def test_linux_tells_whether_the_processor_has_bfloat16(monkeypatch, text, slow):
+    def read_text(path, encoding):
+        assert str(path) == "/proc/cpuinfo"
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr("agelib.lab.Path.read_text", read_text)
+    assert _bfloat16_is_slow.__wrapped__() is slow
 
 
 def test_facts_and_arrays_are_computed_once_and_kept_plain(lab):

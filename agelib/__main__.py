@@ -15,5 +15,8 @@ def _terminated(signum: int, frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
+    # A script's shell starts what it puts in the background with SIGINT ignored. Ctrl-C ends it
+    # all the same: several searches are started that way, and what is stopped goes on later.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -27,6 +28,8 @@ from typing import Any
 from agelib.files import DataError
 
 ATTEMPTS = 3  # so often a task is begun whose worker dies
+_TICK = 0.2  # seconds between two looks at whether a process is to be stopped
+_GRACE = 15  # seconds that an interrupted process has to end
 _PATIENCE = 20  # seconds in which a scheduler must answer
 
 
@@ -56,6 +59,8 @@ def workers(
     scheduler: str | None = None, *, jobs: int = 1, threads: bool = False
 ) -> Iterator[Pool]:
     """Open a pool of workers; tasks that were not begun when it closes are dropped.
+
+    Processes that are still at a task then, because of an interruption, are interrupted too.
 
     Parameters
     ----------
@@ -148,13 +153,24 @@ class _Here(Executor):
 class _Processes(ThreadPoolExecutor):
     """Gives every task a fresh process, and another one if that dies."""
 
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self.stop = threading.Event()
+
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        return super().submit(_in_a_process, function, arguments)
+        return super().submit(_in_a_process, function, arguments, self.stop)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.stop.set()
+        super().shutdown(wait, cancel_futures=cancel_futures)
 
 
-# The task's process, which ends when the one that waits for it has died.
+# The task's process, which ends when the one that waits for it has died. A shell without job
+# control starts what it puts in the background with SIGINT ignored, and children inherit that.
 _CHILD = """
-import os, pickle, sys, threading, time
+import os, pickle, signal, sys, threading, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def watch(parent=os.getppid()):
     while os.getppid() == parent:
@@ -176,7 +192,9 @@ with open(result, "wb") as file:
 """
 
 
-def _in_a_process(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _in_a_process(
+    function: Callable[..., Any], arguments: tuple[Any, ...], stop: threading.Event
+) -> Any:
     """Do a task in the main thread of a fresh process; in another one if that dies."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for _ in range(ATTEMPTS):
@@ -184,15 +202,30 @@ def _in_a_process(function: Callable[..., Any], arguments: tuple[Any, ...]) -> A
             task, result = Path(place) / "task", Path(place) / "result"
             task.write_bytes(pickle.dumps((function, arguments)))
             command = [sys.executable, "-c", _CHILD, str(task), str(result)]
-            status = subprocess.run(command, env=environment, check=False).returncode
+            status = _status(command, environment, stop)
             if status == 0:
                 value, error = pickle.loads(result.read_bytes())
                 if error is not None:
                     raise error
                 return value
-            if status in (130, -signal.SIGINT):
+            if stop.is_set() or status in (130, -signal.SIGINT):
                 raise RuntimeError("interrupted")
     raise RuntimeError(f"its process died {ATTEMPTS} times, which mostly means that memory ran out")
+
+
+def _status(command: list[str], environment: dict[str, str], stop: threading.Event) -> int:
+    """Run a command until it ends or is to be stopped; return its exit status."""
+    # In a session of its own: Ctrl-C reaches this process alone, which then stops them all.
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    while not stop.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_TICK)
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 class _There:
@@ -213,7 +246,9 @@ def _on_a_worker(
     arguments: tuple[Any, ...],
 ) -> Any:
     os.environ.update(settings)
-    return function(*arguments) if threads else _in_a_process(function, arguments)
+    return (
+        function(*arguments) if threads else _in_a_process(function, arguments, threading.Event())
+    )
 
 
 @contextlib.contextmanager

@@ -26,9 +26,12 @@ TICK = 0.2  # seconds between two looks at the running processes
 _GRACE = 15  # seconds that an interrupted notebook has to stop its kernel
 STOP = ".stop"  # in the output folder: the run is over, whoever works for it
 
-# Papermill, which ends when the process that started it has died, as a killed worker has.
+# Papermill, which ends when the process that started it has died, as a killed worker has, and
+# which an interruption ends even where SIGINT was inherited as ignored.
 _PAPERMILL = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def watch(parent=os.getppid()):
     while os.getppid() == parent:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from agelib.datasets.source import Source
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.lab import start
+from agelib.paths import root
 from agelib.pending import pending, train_pending
 from agelib.records import load_record
 from agelib.store import open_store
@@ -42,6 +45,52 @@ def told(number, folder, worker):
         os.kill(os.getppid() if worker else os.getpid(), signal.SIGKILL)
         time.sleep(20)
     return 2 * number
+
+
+def sleeps(folder, number):
+    (Path(folder) / f"{number}").write_text(str(os.getpid()))
+    time.sleep(100)
+
+
+# What `python -m agelib` does, with another command.
+COMMAND = """
+import runpy, sys
+from agelib import cli, cluster
+from test_cluster import sleeps
+
+def main():
+    with cluster.workers(jobs=2) as pool:
+        list(cluster.as_done(pool, sleeps, [(sys.argv[1], number) for number in range(3)]))
+
+cli.main = main
+runpy.run_module("agelib", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_its_processes_even_if_it_inherits_sigint_ignored(
+    tmp_path, number
+):
+    here = os.pathsep.join([str(root()), str(root() / "tests")])
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", COMMAND, tmp_path],
+        env={**os.environ, "PYTHONPATH": here}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    begun = [tmp_path / "0", tmp_path / "1"]
+    until(lambda: all(path.exists() and path.read_text() for path in begun))
+    process.send_signal(number)
+    assert process.wait(10) != 0
+    for path in begun:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.read_text()), 0)
+    assert not (tmp_path / "2").exists()
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("how", [{"threads": True, "jobs": 3}, {"jobs": 1}])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,8 @@ def list_images(folder: Path | str) -> list[str]:
     Parameters
     ----------
     folder : Path or str
-        Folder; its subfolders are searched, hidden files and macOS leftovers are not.
+        Folder; its subfolders are searched, also those that links right below it lead to. Hidden
+        files and macOS leftovers are not.
 
     Returns
     -------
@@ -42,13 +43,14 @@ def list_images(folder: Path | str) -> list[str]:
     Raises
     ------
     DataError
-        When the folder does not exist, holds no image, or a name is not valid UTF-8.
+        When the folder does not exist, holds no image, or a name is not valid UTF-8 or has a line
+        break.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; place the images there")
     found = []
-    for place, subfolders, names in os.walk(folder):
+    for place, subfolders, names in _walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
         inside = Path(place).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
@@ -62,9 +64,22 @@ def list_images(folder: Path | str) -> list[str]:
             file.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(f"{folder}: name {error.object!r} is not valid UTF-8; rename it") from None
+    broken = next((file for file in found if "\n" in file or "\r" in file), None)
+    if broken is not None:
+        raise DataError(f"{folder}: name {broken!r} has a line break; rename it")
     # UTF-8 sorts as its code points do, so Python's own order is byte order.
     found.sort()
     return found
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder and the folders that links right below it lead to, unless they lead up."""
+    yield from os.walk(folder)
+    above = {folder.resolve(), *folder.resolve().parents}
+    for path in folder.iterdir():
+        hidden = path.name.startswith((".", "__MACOSX"))
+        if path.is_symlink() and path.is_dir() and not hidden and path.resolve() not in above:
+            yield from os.walk(path)
 
 
 def require_images(folder: Path | str, files: Sequence[str]) -> None:

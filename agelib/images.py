@@ -24,7 +24,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a whole image from the bytes of its file, in the file's own mode.
+    """Decode a whole image from the bytes of its file, upright and with at most 8 bits a channel.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def decode(data: bytes) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        Fully decoded image.
+        Fully decoded image, else in the file's own mode. The orientation tag is applied.
 
     Raises
     ------
@@ -51,6 +51,8 @@ def decode(data: bytes) -> Image.Image:
         if min(image.size) < 2:
             raise DataError(f"too small, {image.width}x{image.height} pixels")
         image.load()
+        turn = upright(image)
+        image = eight_bits(image)
     except DataError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -61,7 +63,59 @@ def decode(data: bytes) -> Image.Image:
         if "truncated" in str(error) or isinstance(error, EOFError):
             raise DataError("truncated") from None
         raise DataError(f"undecodable, {type(error).__name__}") from None
-    return image
+    return image if turn is None else image.transpose(turn)
+
+
+# What sets an image upright, by the value of EXIF's orientation tag.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(image: Image.Image) -> Image.Transpose | None:
+    """Return how an image must be turned to stand upright, by its orientation tag; None if it does.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        As it was opened.
+    """
+    try:
+        return _TURNS.get(image.getexif().get(0x0112))
+    except Exception:  # the tags of a readable picture may be broken in any way
+        return None
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Bring 16 bits and floating point to 8 bits of grey; Pillow itself would clip.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of any mode; one of 8 bits comes back as it is.
+
+    Raises
+    ------
+    DataError
+        If a pixel is not a number.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image).astype("float64")
+    if not np.isfinite(values).all():
+        raise DataError("its pixels are not all numbers")
+    # 16-bit files say their range; whatever else there is is stretched.
+    low, high = (0, 65535) if "16" in image.mode else (values.min(), values.max())
+    if image.mode == "I" and low >= 0 and 255 < high <= 65535:
+        low, high = 0, 65535
+    scaled = (values - low) * (255 / max(high - low, 1e-12))
+    return Image.fromarray(np.rint(scaled).clip(0, 255).astype("uint8"))
 
 
 def load_image(path: Path | str) -> Image.Image:
@@ -70,12 +124,12 @@ def load_image(path: Path | str) -> Image.Image:
     Parameters
     ----------
     path : Path or str
-        Image file; orientation tags are not applied (face chips have none).
+        Image file.
 
     Returns
     -------
     PIL.Image.Image
-        RGB.
+        RGB, upright.
 
     Raises
     ------

@@ -11,10 +11,10 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from agelib.files import DataError
+from agelib.images import eight_bits, upright
 
 LONGEST = 1600  # pixels of the longer side in which faces are looked for
 MAX_PIXELS = 64_000_000  # decoded in one piece; a phone's 48 megapixels fit
@@ -134,38 +134,10 @@ def _heif() -> bool:
 def _upright(image: Image.Image) -> Image.Image:
     """Return the image reduced, upright and in RGB."""
     image.load()
-    orientation = _orientation(image)
-    image = _eight_bits(image)
-    image.info.pop("exif", None)
-    image = _on_white(image)
+    turn = upright(image)
+    image = _on_white(eight_bits(image))
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
-    if orientation != 1:
-        image.getexif()[0x0112] = orientation
-        image = ImageOps.exif_transpose(image)
-    return image
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(0x0112, 1)
-    except Exception:  # the tags of a readable picture may be broken in any way
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring 16 bits and floating point to 8 bits of grey; Pillow itself would clip."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype("float64")
-    if not np.isfinite(values).all():
-        raise DataError("its pixels are not all numbers")
-    # 16-bit files say their range; whatever else there is is stretched.
-    low, high = (0, 65535) if "16" in image.mode else (values.min(), values.max())
-    if image.mode == "I" and low >= 0 and 255 < high <= 65535:
-        low, high = 0, 65535
-    scaled = (values - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype("uint8"))
+    return image if turn is None else image.transpose(turn)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

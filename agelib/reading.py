@@ -97,7 +97,14 @@ def read_block(folder: str, names: Sequence[str], size: int | None, color: str) 
         Side of the resized images in pixels; None makes none.
     color : str
         "rgb" or "grey".
+
+    Raises
+    ------
+    DataError
+        If the folder is not there, as on another machine, or a drive that is gone.
     """
+    if not os.path.isdir(folder):
+        raise DataError(f"the image folder {folder} is not there; place the images under this path")
     facts = np.zeros(len(names), dtype=FACTS)
     thumbnails = np.zeros((len(names), THUMBNAIL), dtype=np.uint8)
     images = None

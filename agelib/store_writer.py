@@ -53,6 +53,7 @@ class StoreWriter:
         job = digest.hexdigest()
         if not self._goes_on(job):
             shutil.rmtree(folder, ignore_errors=True)
+            _refuse_full_disk(folder, self.n * (size * size * CHANNELS[color] + THUMBNAIL))
             folder.mkdir(parents=True)
             _new_file(self.store, self.n, size, color)
             for name in ("thumbnails", "facts"):
@@ -211,20 +212,18 @@ def new_store(
     Raises
     ------
     ValueError
-        When ``size`` or ``color`` is not possible.
+        When ``color`` is not possible.
     DataError
-        When the disk has no room for it.
+        When ``size`` is not possible, or the disk has no room for it.
     """
     if color not in CHANNELS:
         raise ValueError(f"color {color!r} is unknown; choose 'rgb' or 'grey'")
     if not 1 <= size <= 1024:
-        raise ValueError(f"size {size} is not possible; choose 1 to 1024 pixels")
+        raise DataError(f"size {size} is not possible; choose 1 to 1024 pixels")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = "" if resume else f"{uuid.uuid4().hex[:12]}."
     folder = path.with_name(f".{mark}unfinished-{path.name}")
-    if not folder.exists():
-        _refuse_full_disk(path, len(files) * (size * size * CHANNELS[color] + THUMBNAIL))
     keep = resume
     try:
         writer = StoreWriter(folder, files, size=size, color=color)
@@ -243,11 +242,11 @@ def new_store(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _refuse_full_disk(path: Path, needed: int) -> None:
-    free = shutil.disk_usage(path.parent).free
+def _refuse_full_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise DataError(
-            f"{path} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free; "
+            f"a store in {folder.parent} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free; "
             "make room, or choose a smaller size"
         )
 

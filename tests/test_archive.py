@@ -123,3 +123,9 @@ def test_a_file_in_the_way_is_not_touched(tmp_path):
     with pytest.raises(DataError, match="in the way"):
         unpack(tar_of(tmp_path / "faces.tgz", GOOD), tmp_path / "Faces")
     assert (tmp_path / "Faces").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    (tmp_path / ".Faces.partial-abc" / "files").mkdir(parents=True)
+    unpack(tar_of(tmp_path / "a.tar.gz", GOOD), tmp_path / "Faces")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Faces", "a.tar.gz"]

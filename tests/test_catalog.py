@@ -142,3 +142,25 @@ def test_a_long_reason_is_cut_at_a_letter(tmp_path, monkeypatch):
     (tmp_path / "30_0_0_20170116174525125.jpg").write_bytes(picture())
     flag = scan(tmp_path, list_images(tmp_path), parse_name).catalog["flags"][0]
     assert flag == "corrupt: " + "ä" * (FACTS["trouble"].itemsize // 2)
+
+
+def test_links_to_folders_right_below_are_followed_but_not_upwards(tmp_path):
+    there, folder = tmp_path / "there", tmp_path / "images"
+    for place in (there, folder):
+        place.mkdir()
+        (place / "a.jpg").write_bytes(b"")
+    (folder / "linked").symlink_to(there, target_is_directory=True)
+    (folder / "itself").symlink_to(folder, target_is_directory=True)
+    (folder / "up").symlink_to(tmp_path, target_is_directory=True)
+    assert list_images(folder) == ["a.jpg", "linked/a.jpg"]
+
+
+def test_a_name_with_a_line_break_is_refused(tmp_path):
+    (tmp_path / "a\nb.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"'a\\nb\.jpg' has a line break; rename"):
+        list_images(tmp_path)
+
+
+def test_a_folder_that_is_gone_is_said_once(tmp_path):
+    with pytest.raises(DataError, match="gone is not there; place the images"):
+        read_files(tmp_path / "gone", ["a.jpg"], sink=Held(1))

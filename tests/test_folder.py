@@ -204,8 +204,9 @@ def test_missing_images_are_noted_and_all_missing_is_an_error(images, write):
     made = prepare.prepare("folder", images, **SMALL)
     assert made.notes[0].startswith("18 of 60 images that the labels name are missing (30%), first")
     assert made.notes[0].count(".jpg") == 10
-    keep(images, table=write("file,age\nno/such.jpg,3\n"))
-    with pytest.raises(DataError, match="none of the 1 images .* for example .*no/such.jpg"):
+    for file in FILES[18:]:
+        (images / file).unlink()
+    with pytest.raises(DataError, match="none of the 60 images .* for example"):
         prepare.prepare("folder", images, **SMALL)
 
 
@@ -255,3 +256,12 @@ def test_persons_and_copies_are_joined_before_dealing():
     assert units[0] == units[1] == units[2]
     assert len(set(units)) == 3
     assert np.array_equal(kept_together(catalog[["cluster"]]), catalog["cluster"])
+
+
+def test_a_table_of_other_images_does_not_replace_the_labels(images, write):
+    kept = keep(images, table=write(f"file,age\n./{FILES[0]},30\n"))
+    before = kept.read_text()
+    assert before.splitlines()[1].startswith(f"{FILES[0]},30")
+    with pytest.raises(DataError, match="none of the 1 images that .* names? is in place"):
+        keep(images, table=write("file,age\nno/such.jpg,3\n"))
+    assert kept.read_text() == before

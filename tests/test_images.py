@@ -88,3 +88,15 @@ def test_unknown_color_is_refused():
 def test_thumbnail_is_grey_and_32_px():
     small = thumbnail(picture((50, 30), "CMYK"))
     assert small.shape == (1024,) and small.dtype == np.uint8
+
+
+def test_an_image_stands_upright_and_sixteen_bits_are_scaled():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    image = Image.new("RGB", (40, 20))
+    image.paste((255, 255, 255), (0, 0, 20, 20))  # the left half, which comes on top
+    turned = np.asarray(decode(encoded(image, exif=exif)).convert("L"))
+    assert turned.shape == (40, 20)
+    assert turned[:18].min() > 200 and turned[22:].max() < 55
+    deep = Image.fromarray(np.full((8, 8), 32768, dtype="uint16"))
+    assert np.asarray(decode(encoded(deep, "PNG"))).tolist() == [[128] * 8] * 8

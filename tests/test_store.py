@@ -174,3 +174,15 @@ def test_two_writers_at_once_leave_one_whole_store(images, catalog, tmp_path):
 def test_where_stores_lie(monkeypatch, tmp_path):
     monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
     assert store_path("faces", 32, "grey") == tmp_path / "faces" / "faces-32-grey.h5"
+
+
+def test_a_full_disk_is_seen_beside_what_another_run_left(tmp_path):
+    left = tmp_path / ".unfinished-s.h5"
+    left.mkdir()
+    (left / "job.txt").write_text("another")
+    how = {"size": 1024, "color": "rgb", "resume": True}
+    with (
+        pytest.raises(DataError, match="GB are free"),
+        new_store(tmp_path / "s.h5", [str(n) for n in range(10**7)], **how),
+    ):
+        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import lzma
 import os
 import shutil
@@ -63,6 +64,9 @@ def unpack(archive: Path | str, folder: Path | str) -> Path:
     with contextlib.ExitStack() as stack:
         stack.enter_context(writing(folder))
         folder.parent.mkdir(parents=True, exist_ok=True)
+        # Left by a run that was killed: nobody else unpacks here, see `agelib.prepare`.
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
+            shutil.rmtree(left, ignore_errors=True)
         partial = tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent)
         place = Path(stack.enter_context(partial)) / "files"
         place.mkdir()

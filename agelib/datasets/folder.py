@@ -56,11 +56,15 @@ def label(
         When neither or both of table and pattern are given.
     DataError
         When the table lacks a column, or ages, genders or paths in it are impossible: names the
-        first ten of each. When no name fits the pattern.
+        first ten of each. When none of its images is in place, or no name fits the pattern.
     """
     if (table is None) == (pattern is None):
         raise ValueError("give either a table or a pattern")
-    labels = _of_table(Path(table)) if table is not None else _of_names(Path(images), pattern)
+    images = Path(images)
+    labels = _of_names(images, pattern) if table is None else _of_table(Path(table))
+    if table is not None and images.is_dir():
+        # Labels that were kept before are not replaced by those of other images.
+        from_table(images, labels[["file", "age"]], named_by=f"{table}")
     path = Path(place) / LABELS
     write_text(path, labels.to_csv(index=False, lineterminator="\n"))
     return path
@@ -135,7 +139,7 @@ def _of_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} has no rows, or two columns of one name; {remedy}")
     table = table.reindex(columns=[*_REQUIRED, *_OPTIONAL], fill_value="")
     table = table.apply(lambda column: column.str.strip())
-    table["file"] = table["file"].str.replace("\\", "/", regex=False)
+    table["file"] = table["file"].str.replace("\\", "/", regex=False).map(_plain)
     table["age"] = table["age"].str.replace(r"\.0+$", "", regex=True)
     troubles = [
         _offenders(table["file"], ~table["file"].map(_inside), "is no path below the image folder"),
@@ -151,6 +155,11 @@ def _of_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: {'; '.join(filter(None, troubles))}; correct these rows")
     table["gender"] = table["gender"].str.lower().replace(GENDERS)
     return table
+
+
+def _plain(file: str) -> str:
+    """Return a path as `list_images` gives it: ./a.jpg as a.jpg."""
+    return str(PurePosixPath(file)) if file else file
 
 
 def _inside(file: str) -> bool:

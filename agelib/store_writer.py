@@ -246,8 +246,8 @@ def _refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise DataError(
-            f"a store in {folder.parent} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free; "
-            "make room, or choose a smaller size"
+            f"a store in {folder.parent} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are "
+            "free; make room, or choose a smaller size"
         )
 
 

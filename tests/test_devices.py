@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from agelib import backend, paths
+from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
 from agelib.training import train
 
@@ -122,6 +123,20 @@ NOTHING = {"store": None, "catalog": pd.DataFrame(), "split": None, "manifest": 
 def test_devices_that_cannot_share(tmp_path, devices, message):
     with pytest.raises(ValueError, match=message):
         train(EXPERIMENT, tmp_path / "record", devices=devices, **NOTHING)
+
+
+def test_under_jax_augmentation_is_compiled_with_the_rest(monkeypatch):
+    shifted = keras.Sequential(
+        [keras.layers.RandomTranslation(0.1, 0.1), keras.layers.Dense(1)]
+    )  # fmt: skip
+    backend.compile_augmentation(shifted)
+    assert [layer.supports_jit for layer in shifted.layers] == [False, True]
+    monkeypatch.setattr(backend, "name", lambda: "jax")
+    backend.compile_augmentation(shifted)
+    assert all(layer.supports_jit for layer in shifted.layers) and not shifted.compiled
+    shifted.compile(loss="mse", jit_compile=False)
+    backend.compile_augmentation(shifted)
+    assert shifted.jit_compile is True
 
 
 def test_a_backend_that_cannot_share(monkeypatch):

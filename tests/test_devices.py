@@ -134,9 +134,6 @@ def test_under_jax_augmentation_is_compiled_with_the_rest(monkeypatch):
     monkeypatch.setattr(backend, "name", lambda: "jax")
     backend.compile_augmentation(shifted)
     assert all(layer.supports_jit for layer in shifted.layers) and not shifted.compiled
-    shifted.compile(loss="mse", jit_compile=False)
-    backend.compile_augmentation(shifted)
-    assert shifted.jit_compile is True
 
 
 def test_a_backend_that_cannot_share(monkeypatch):

@@ -152,7 +152,7 @@ def synchronize(network: keras.Model) -> None:
 
 
 def compile_augmentation(network: keras.Model) -> None:
-    """Let augmentation be compiled with the rest of a network under JAX.
+    """Let augmentation be compiled with the rest of a compiled network under JAX.
 
     Keras 3.15 keeps three of its layers out of XLA because TensorFlow's kernel for them is not in
     it. Under JAX that left whole networks uncompiled: an epoch took minutes instead of seconds.
@@ -165,8 +165,7 @@ def compile_augmentation(network: keras.Model) -> None:
     for layer in network._flatten_layers():
         if isinstance(layer, kept_out):
             layer.supports_jit = True
-    if network.compiled:
-        network.jit_compile = True
+    network.jit_compile = True
 
 
 def jit_compile() -> bool | str:

@@ -73,13 +73,17 @@ def list_images(folder: Path | str) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk a folder and the folders that links right below it lead to, unless they lead up."""
+    """Walk a folder and the other folders that links right below it lead to.
+
+    A link up would lead here again, and one to a place inside would list its images twice.
+    """
     yield from os.walk(folder)
-    above = {folder.resolve(), *folder.resolve().parents}
+    here = folder.resolve()
     for path in folder.iterdir():
-        hidden = path.name.startswith((".", "__MACOSX"))
-        if path.is_symlink() and path.is_dir() and not hidden and path.resolve() not in above:
-            yield from os.walk(path)
+        if path.is_symlink() and path.is_dir() and not path.name.startswith((".", "__MACOSX")):
+            there = path.resolve()
+            if not (here.is_relative_to(there) or there.is_relative_to(here)):
+                yield from os.walk(path)
 
 
 def require_images(folder: Path | str, files: Sequence[str]) -> None:

@@ -245,17 +245,15 @@ class _Run:
             self.ahead = time.perf_counter() - start
         self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
         self.trained = self.checkpoints.restore()
-        if self.trained is not None:
-            backend.compile_augmentation(self.trained)
-        else:
+        if self.trained is None:
             self.trained = (
                 self.frozen.rest
                 if self.frozen
                 else with_augmentation(self.network, experiment.recipe.augmentation)
             )
             backend.synchronize(self.trained)
-            backend.compile_augmentation(self.trained)
             compile_network(self.trained, experiment, head, len(self.parts["training"].rows))
+        backend.compile_augmentation(self.trained)
 
     def conclude(self, manifest: str, *, pruned: bool) -> Record:
         """Write record and network of the best epoch, and remove the checkpoints."""

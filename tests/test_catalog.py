@@ -144,15 +144,16 @@ def test_a_long_reason_is_cut_at_a_letter(tmp_path, monkeypatch):
     assert flag == "corrupt: " + "ä" * (FACTS["trouble"].itemsize // 2)
 
 
-def test_links_to_folders_right_below_are_followed_but_not_upwards(tmp_path):
+def test_links_to_folders_right_below_are_followed_but_not_up_or_inside(tmp_path):
     there, folder = tmp_path / "there", tmp_path / "images"
-    for place in (there, folder):
+    for place in (there, folder, folder / "inside"):
         place.mkdir()
         (place / "a.jpg").write_bytes(b"")
     (folder / "linked").symlink_to(there, target_is_directory=True)
     (folder / "itself").symlink_to(folder, target_is_directory=True)
     (folder / "up").symlink_to(tmp_path, target_is_directory=True)
-    assert list_images(folder) == ["a.jpg", "linked/a.jpg"]
+    (folder / "again").symlink_to(folder / "inside", target_is_directory=True)
+    assert list_images(folder) == ["a.jpg", "inside/a.jpg", "linked/a.jpg"]
 
 
 def test_a_name_with_a_line_break_is_refused(tmp_path):

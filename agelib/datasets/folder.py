@@ -61,10 +61,13 @@ def label(
     if (table is None) == (pattern is None):
         raise ValueError("give either a table or a pattern")
     images = Path(images)
-    labels = _of_names(images, pattern) if table is None else _of_table(Path(table))
-    if table is not None and images.is_dir():
-        # Labels that were kept before are not replaced by those of other images.
-        from_table(images, labels[["file", "age"]], named_by=f"{table}")
+    if table is None:
+        labels = _of_names(images, pattern)
+    else:
+        labels = _of_table(Path(table))
+        if images.is_dir():
+            # Labels that were kept before are not replaced by those of other images.
+            from_table(images, labels[["file", "age"]], named_by=f"{table}")
     path = Path(place) / LABELS
     write_text(path, labels.to_csv(index=False, lineterminator="\n"))
     return path

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from agelib.cli_export import add_export_command
 from agelib.cli_fetch import add_fetch_command
-from agelib.cli_folder import add_label_options, label_folder
-from agelib.cli_pending import (
-    add_scheduler_option,
-    add_train_command,
-    pending_table,
-    whole_number,
-)
+from agelib.cli_pending import add_train_command, pending_table
 from agelib.cli_predict import add_predict_command
+from agelib.cli_prepare import add_prepare_command
 from agelib.cli_run import add_run_command
 from agelib.cli_search import add_search_command
 from agelib.cli_ship import add_ship_command
@@ -91,25 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add_predict_command(commands)
     add_export_command(commands)
     add_ship_command(commands)
-
-    prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
-    prepare.set_defaults(command=_prepare)
-    prepare.add_argument("dataset", metavar="DATASET")
-    prepare.add_argument("source", nargs="?", type=Path, metavar="SOURCE", help="archive or folder")
-    prepare.add_argument(
-        "--size", type=whole_number, default=128, help="side in pixels; default 128"
-    )
-    prepare.add_argument("--color", choices=("rgb", "grey"), default="rgb")
-    prepare.add_argument(
-        "--jobs", type=whole_number, metavar="N", help="threads; default all cores"
-    )
-    add_scheduler_option(prepare)
-    prepare.add_argument(
-        "--own",
-        action="store_true",
-        help="draw a manifest of these images although one is committed",
-    )
-    add_label_options(prepare)
+    add_prepare_command(commands)
     return parser
 
 
@@ -161,36 +138,3 @@ def _cell(value: Any) -> str:
     if str(value) in ("None", "nan", "<NA>"):
         return ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _prepare(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from agelib.prepare import prepare
-
-    label_folder(options)
-    with tqdm(unit=" images", file=sys.stderr, disable=None, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        prepared = prepare(
-            options.dataset,
-            options.source,
-            size=options.size,
-            color=options.color,
-            own=options.own,
-            jobs=options.jobs,
-            scheduler=options.scheduler,
-            progress=show,
-        )
-    for name, count in prepared.counts.items():
-        print(f"{name}: {count:,}")
-    for note in prepared.notes:
-        print(f"note: {note}")
-    print(f"image folder: {prepared.images}")
-    print(f"manifest: {prepared.manifest}")
-    print(f"store: {prepared.store}")
-    print(f"{prepared.seconds:.1f} s")
-    return 0

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import filelock
@@ -58,6 +58,7 @@ def prepare(
     color: str = "rgb",
     sample_size: int = 2000,
     own: bool = False,
+    reading: Mapping[str, str] | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -89,6 +90,9 @@ def prepare(
     own : bool
         Draw a manifest from the images in place although one is committed. Results obtained
         with it are not comparable with others'.
+    reading : mapping of str to str, optional
+        What the reader of the data set is told beside the folder, see
+        `agelib.datasets.imdb_wiki.read`.
     jobs : int, optional
         Threads.
     scheduler : str, optional
@@ -134,7 +138,7 @@ def prepare(
             _open_or_build(entry, catalog, path, **how).close()
         else:
             marks = {"dataset": dataset, "licence": entry.licence}
-            listed = entry.read(folder)
+            listed = entry.read(folder, **(reading or {}))
             notes = listed.notes + _absent(committed, listed.files)
             files = {"manifest": manifest, "store": path}
             catalog = convert(folder, listed, resume=True, **files, **marks, **how)

@@ -1,6 +1,5 @@
 """Several devices that share each batch: two virtual ones of the CPU, beside one."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -86,8 +85,6 @@ print(json.dumps(told))
 
 @pytest.mark.parametrize("which", ["tensorflow", "jax"])
 def test_two_devices_learn_what_one_does(tmp_path, which):
-    if importlib.util.find_spec(which) is None:
-        pytest.skip(f"{which} is not installed")
     several = {
         "KERAS_BACKEND": which,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",

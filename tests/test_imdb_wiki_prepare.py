@@ -10,6 +10,9 @@ from layout import lay_out
 from PIL import Image
 
 from agelib import datasets
+from agelib.cli import main
+from agelib.datasets import imdb_wiki
+from agelib.datasets.imdb_filters import FILTERS
 from agelib.files import DataError
 from agelib.manifests import load_manifest
 from agelib.prepare import prepare
@@ -103,6 +106,38 @@ def test_what_is_filtered_out_stays_in_the_catalog_with_its_reason(place):
         "no age: photographed 30 years before birth; left out: age outside 0 to 100",
     ]
     assert catalog["age"][5] == 1985 - 1960
+
+
+def test_another_rule_of_age_and_other_filters(place, capsys):
+    rows = [list(row) for row in PEOPLE]
+    rows[5][0] = BORN_1960 + 182  # 1 July
+    rows[6][5] = 2.0  # a second face
+    write_mat(place / "wiki.mat", rows, full_path=cells(FILES))
+    lay_out(place, FILES)
+    prepare("imdb-wiki", size=16)
+    usual = load_manifest("imdb-wiki")
+    words = ["prepare", "imdb-wiki", "--size", "16"]
+    assert main([*words, "--age-rule", "mid-year", "--filters", "p4-text"]) == 0
+    assert "usable: 1\n" in capsys.readouterr().out
+    catalog = load_manifest("imdb-wiki")
+    assert catalog.index[catalog["age"] != usual["age"]].tolist() == [5]
+    assert catalog["age"][5] == usual["age"][5] + 1
+    assert catalog.index[catalog["usable"]].tolist() == [6]
+    assert "left out: no second face" in catalog["flags"][5]
+
+
+@pytest.mark.parametrize("option", [("--age-rule", "mid-year"), ("--filters", "p4-text")])
+def test_choices_of_imdb_wiki_are_no_others(place, capsys, option):
+    assert main(["prepare", "utkface", *option]) == 2
+    assert f"{option[0]} is for imdb-wiki; utkface has nothing" in capsys.readouterr().err
+
+
+def test_the_command_knows_every_rule_and_filter(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    told = capsys.readouterr().out
+    assert "{" + ",".join(imdb_wiki.AGE_RULES) + "}" in told
+    assert "{" + ",".join(FILTERS) + "}" in told
 
 
 def test_both_files_in_one_catalog(place):

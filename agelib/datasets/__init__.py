@@ -26,7 +26,7 @@ class Dataset:
     folder_name : str
         Image folder, below the folder of data sets.
     read : callable
-        From the image folder to a `agelib.datasets.source.Source`.
+        From the image folder to a `agelib.datasets.source.Source`; may take choices by name.
     licence : str
         What the images may be used for.
     five_fold : str

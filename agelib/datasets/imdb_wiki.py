@@ -187,18 +187,22 @@ def labels(metadata: pd.DataFrame, *, filters: str | Sequence[Filter] = "p4-code
     )
 
 
-def read(folder: Path) -> Source:
+def read(folder: Path, *, age_rule: str = "p4", filters: str = "p4-code") -> Source:
     """Read the labels of the images of IMDB-WIKI.
 
     Parameters
     ----------
     folder : Path
         With ``imdb_crop/`` or ``wiki_crop/`` or both, each with its metadata file and images.
+    age_rule : {"p4", "mid-year"}
+        See `ages_at_photo`.
+    filters : {"p4-code", "p4-text"}
+        See `agelib.datasets.imdb_filters.FILTERS`; what they leave out is not usable.
 
     Returns
     -------
     Source
-        The images that are in place; what P4's code filters out is not usable.
+        The images that are in place.
 
     Raises
     ------
@@ -209,7 +213,7 @@ def read(folder: Path) -> Source:
     tables = []
     for name, path in found.items():
         if path.is_file() or path.parent.is_dir():
-            table = labels(read_metadata(path))
+            table = labels(read_metadata(path, age_rule=age_rule), filters=filters)
             tables.append(table.assign(file=f"{name}_crop/" + table["file"]))
     if not tables:
         expected = " nor ".join(str(path) for path in found.values())

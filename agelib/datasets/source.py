@@ -34,7 +34,7 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Reader = Callable[[Path], Source]
+Reader = Callable[..., Source]  # of the image folder, and of choices where there are any
 
 
 def from_names(parse: Callable[[str], dict[str, Any]]) -> Reader:

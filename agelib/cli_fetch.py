@@ -91,6 +91,18 @@ def _require_accepted(accepted: bool, files: list[RemoteFile]) -> None:
 
 
 def _bring(file: RemoteFile, folder: Path) -> None:
+    from agelib.remote import SourceError
+
+    *first, last = file.sources
+    for source, following in zip(first, file.sources[1:], strict=True):
+        try:
+            return _download(source, folder)
+        except SourceError as error:
+            print(f"agelib: {error}\nagelib: trying {following.host} instead", file=sys.stderr)
+    return _download(last, folder)
+
+
+def _download(file: RemoteFile, folder: Path) -> None:
     from tqdm import tqdm
 
     from agelib.fetch import fetch_file

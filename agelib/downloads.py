@@ -68,13 +68,15 @@ _DOWNLOADS = (
         _UTKFACE_PAGE,
         _UTKFACE_TERMS,
         (
-            # A mirror, pinned to one revision: the authors' own copy is on a drive for browsers.
+            # Mirrors, the first pinned to one revision: the authors' own copy is on a drive for
+            # browsers. The checksum is of the first; a second that differs is refused.
             RemoteFile(
                 "https://huggingface.co/datasets/py97/UTKFace-Cropped/resolve/"
                 "e80f21fb21fa3631380c3cb634b79be3ac2f4cba/UTKFace.tar.gz",
                 "UTKFace.tar.gz",
                 106_634_631,
                 "sha256:2c0655397b498e81b82d685ee74bee8c2e4364a5897caf3afec6ea48929024a7",
+                ("https://huggingface.co/datasets/eraiichiro/UTKFace/resolve/main/UTKFace.tar.gz",),
             ),
         ),
         ("python -m agelib prepare utkface",),

@@ -19,6 +19,7 @@ from agelib.remote import (
     Offer,
     PassingTrouble,
     RemoteFile,
+    SourceError,
     answer,
     ask,
     first_byte,
@@ -67,7 +68,7 @@ def look(file: RemoteFile) -> Offer:
 
     Raises
     ------
-    DataError
+    SourceError
         When the host cannot be reached, refuses, names no size, or offers another file than the
         published one.
     """
@@ -91,7 +92,7 @@ def fetch_file(
     Parameters
     ----------
     file : RemoteFile
-        The file. One that is in place already is checked, not downloaded.
+        The file, from its ``url`` alone. One that is in place already is checked, not downloaded.
     folder : Path or str
         Where to; made when missing.
     progress : callable, optional
@@ -109,10 +110,12 @@ def fetch_file(
 
     Raises
     ------
-    DataError
+    SourceError
         When the host cannot be reached, refuses, breaks off again and again or serves another
-        file; when the disk has no room, the folder cannot be written, or another process is
-        fetching the same file.
+        file.
+    DataError
+        When the disk has no room, the folder cannot be written, another process is fetching the
+        same file, or what is in place is not it.
     """
     target = Path(folder) / file.name
     with _alone(target):
@@ -123,10 +126,10 @@ def fetch_file(
         persist(transfer.advance, file, tries=tries, pause=pause, reached=transfer.reached)
         try:
             checksum = _checked(file, transfer.partial, "it was removed; fetch again")
-        except DataError:
+        except DataError as error:
             # Kept, it would be found whole by the next call, and wrong again.
             transfer.discard()
-            raise
+            raise SourceError(str(error)) from None
         os.replace(transfer.partial, target)
         transfer.note.unlink(missing_ok=True)
     return Fetched(target, target.stat().st_size, checksum, transfer.received)
@@ -193,7 +196,7 @@ class _Transfer:
             while have <= size and (block := response.read1(_BLOCK)):
                 if not have and block.lstrip()[:1] == b"<":
                     self.discard()
-                    raise DataError(
+                    raise SourceError(
                         f"{self.file.url} is a web page, not {self.file.name}; {self.file.by_hand}"
                     )
                 with writing(self.partial):

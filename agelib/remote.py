@@ -37,17 +37,27 @@ class RemoteFile:
         Published size in bytes. What offers another is refused before it is downloaded.
     checksum : str, optional
         Published checksum: ``"sha256:"`` or ``"md5:"`` and hexadecimal digits.
+    mirrors : tuple of str
+        Where else from, in the order in which they are tried; only beside a size and a
+        checksum, which tell whether theirs is the same file.
     """
 
     url: str
     name: str
     size: int | None = None
     checksum: str | None = None
+    mirrors: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
         """Name of the server."""
         return urllib.parse.urlsplit(self.url).netloc
+
+    @property
+    def sources(self) -> list[RemoteFile]:
+        """The file at each of its addresses, the first one first."""
+        others = [dataclasses.replace(self, url=url, mirrors=()) for url in self.mirrors]
+        return [self, *others]
 
     @property
     def by_hand(self) -> str:
@@ -74,6 +84,10 @@ class Offer:
     parts: bool
 
 
+class SourceError(DataError):
+    """A server that cannot be reached, refuses or has another file; a mirror may do better."""
+
+
 class PassingTrouble(Exception):
     """Trouble that another try may not meet."""
 
@@ -98,7 +112,7 @@ def ask(file: RemoteFile, *, timeout: float) -> Offer:
 
     Raises
     ------
-    PassingTrouble, DataError
+    PassingTrouble, SourceError
         As `answer` and `read_offer` do.
     """
     # The first byte instead of HEAD, which some hosts refuse: it also shows whether parts are sent.
@@ -131,7 +145,7 @@ def answer(
     PassingTrouble
         When there is no answer, it breaks off, or the server is busy; `Unreachable` when there
         is no connection.
-    DataError
+    SourceError
         When the server refuses.
     """
     # Without a name of their own some hosts turn programs away.
@@ -145,7 +159,7 @@ def answer(
         says = f"{file.url} answers {error.code} {error.reason}"
         if error.code in _PASSING_STATES:
             raise PassingTrouble(says) from None
-        raise DataError(f"{says}; it may have moved: {file.by_hand}") from None
+        raise SourceError(f"{says}; it may have moved: {file.by_hand}") from None
     except TimeoutError:
         raise PassingTrouble(f"{file.host} sent nothing for {timeout:g} s") from None
     except urllib.error.URLError as error:
@@ -174,7 +188,7 @@ def read_offer(file: RemoteFile, response: http.client.HTTPResponse, *, parts: b
 
     Raises
     ------
-    DataError
+    SourceError
         When no size is known, or it is not the published one.
     """
     whole = response.headers.get("Content-Length", "")
@@ -182,9 +196,9 @@ def read_offer(file: RemoteFile, response: http.client.HTTPResponse, *, parts: b
         whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     size = int(whole) if whole.isdecimal() else file.size
     if size is None:
-        raise DataError(f"{file.host} does not say how large {file.name} is; {file.by_hand}")
+        raise SourceError(f"{file.host} does not say how large {file.name} is; {file.by_hand}")
     if file.size not in (None, size):
-        raise DataError(
+        raise SourceError(
             f"{file.url} has {size:,} bytes, the published file {file.size:,}: it is another; "
             f"{file.by_hand}"
         )
@@ -229,7 +243,7 @@ def persist(
 
     Raises
     ------
-    DataError
+    SourceError
         When it gives up, or there is no connection at the first try.
     """
     failures, before, connected = 0, reached(), False
@@ -238,7 +252,7 @@ def persist(
             return step()
         except PassingTrouble as trouble:
             if isinstance(trouble, Unreachable) and not connected:
-                raise DataError(
+                raise SourceError(
                     f"{trouble}; check the network (behind a proxy set HTTPS_PROXY and "
                     f"HTTP_PROXY), or {file.by_hand}"
                 ) from None
@@ -246,7 +260,7 @@ def persist(
             failures = 0 if reached() - before >= _WORTH else failures + 1
             before = reached()
             if failures >= tries:
-                raise DataError(
+                raise SourceError(
                     f"{trouble}; gave up after {failures} tries; try later, or {file.by_hand}"
                 ) from None
         time.sleep(min(pause * 2 ** max(failures - 1, 0), _LONGEST_PAUSE))

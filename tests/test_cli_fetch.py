@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import sys
@@ -80,6 +81,38 @@ def test_on_a_terminal_it_asks(offered, host, monkeypatch, capsys):
     assert (offered / "UTKFace.tar.gz").read_bytes() == host.body
 
 
+@pytest.fixture
+def mirrored(offered, host, monkeypatch):
+    """The entry with the drawn faces at a second address as well."""
+    entry = downloads.get("utkface")
+    mirror = {"size": len(host.body), "mirrors": (f"{host.url}/mirror",)}
+    file = dataclasses.replace(entry.files[0], **mirror)
+    monkeypatch.setattr(downloads, "_DOWNLOADS", (dataclasses.replace(entry, files=(file,)),))
+    return offered / "UTKFace.tar.gz"
+
+
+def test_a_mirror_is_tried_when_the_first_address_refuses(mirrored, host, capsys):
+    host.states = [404]
+    assert cli.main(["fetch", "utkface", "--accept-licence"]) == 0
+    said = capsys.readouterr()
+    assert "answers 404" in said.err and "trying 127.0.0.1" in said.err
+    assert [path for path, *_ in host.asked][:2] == ["/file", "/mirror"]
+    assert mirrored.read_bytes() == host.body and "(as published)" in said.out
+
+
+def test_a_mirror_of_another_file_is_refused(mirrored, host, capsys):
+    host.states, host.body = [404], host.body[:-1] + b"!"
+    assert cli.main(["fetch", "utkface", "--accept-licence"]) == 2
+    assert "is not the published file" in capsys.readouterr().err
+    assert not mirrored.exists()
+
+
+def test_what_a_mirror_cannot_mend_is_not_tried_twice(mirrored, host, capsys):
+    mirrored.parent.write_text("in the way")
+    assert cli.main(["fetch", "utkface", "--accept-licence"]) == 2
+    assert "trying" not in capsys.readouterr().err
+
+
 def test_what_needs_a_form_is_explained(offered, host, capsys):
     assert cli.main(["fetch", "adience"]) == 1
     said = capsys.readouterr().out
@@ -107,5 +140,7 @@ def test_the_entries_are_well_formed():
         for file in entry.files:
             kind, _, digits = file.checksum.partition(":")
             assert len(digits) == hashlib.new(kind).digest_size * 2
-            assert int(digits, 16) and file.url.startswith("https://")
+            assert int(digits, 16)
+            assert all(source.url.startswith("https://") for source in file.sources)
+            assert file.size or not file.mirrors  # what the first address says is not relied on
             assert os.path.basename(file.name) == file.name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agelib.cluster import Pool, workers
+from agelib.cluster import Pool, settings, workers
 from agelib.files import DataError
 from agelib.notebook_process import STOP, TICK, Here, Outcome, There, execute, start
 from agelib.notebooks import Task, find_notebooks, plan_run
@@ -150,7 +150,9 @@ class _Run:
     def _start(self, task: Task) -> Here | There:
         if self.pool is None:
             return start(task, self.output, self.environment)
-        future = self.pool.submit(execute, task, self.output, self.environment)
+        # The worker that starts it has an environment of its own.
+        told = settings() | self.environment
+        future = self.pool.submit(execute, task, self.output, told)
         return There(task, self.output, future, time.monotonic())
 
     def _succeeded(self, name: str) -> bool:

@@ -158,7 +158,7 @@ class _Processes(ThreadPoolExecutor):
         self.stop = threading.Event()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        return super().submit(_in_a_process, function, arguments, self.stop)
+        return super().submit(_in_a_process, settings(), function, arguments, self.stop)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.stop.set()
@@ -192,11 +192,21 @@ with open(result, "wb") as file:
 """
 
 
+def settings() -> dict[str, str]:
+    """Return the variables by which this process tells agelib its folders and the like."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AGELIB_")}
+
+
 def _in_a_process(
-    function: Callable[..., Any], arguments: tuple[Any, ...], stop: threading.Event
+    told: dict[str, str],
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    stop: threading.Event | None = None,
 ) -> Any:
     """Do a task in the main thread of a fresh process; in another one if that dies."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    stop = stop or threading.Event()
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AGELIB_")}
+    environment = others | told | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for _ in range(ATTEMPTS):
         with tempfile.TemporaryDirectory() as place:
             task, result = Path(place) / "task", Path(place) / "result"
@@ -229,26 +239,16 @@ def _status(command: list[str], environment: dict[str, str], stop: threading.Eve
 
 
 class _There:
-    """Sends tasks to a cluster, with this process's folders and settings of the collection."""
+    """Sends tasks to a cluster; processes of their own there have this process's settings."""
 
     def __init__(self, executor: Executor, threads: bool) -> None:
         self.executor, self.threads = executor, threads
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        settings = {name: value for name, value in os.environ.items() if name.startswith("AGELIB_")}
-        return self.executor.submit(_on_a_worker, settings, self.threads, function, arguments)
-
-
-def _on_a_worker(
-    settings: dict[str, str],
-    threads: bool,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-) -> Any:
-    os.environ.update(settings)
-    return (
-        function(*arguments) if threads else _in_a_process(function, arguments, threading.Event())
-    )
+        # A worker may serve several people: what shares its process gets arguments alone.
+        if self.threads:
+            return self.executor.submit(function, *arguments)
+        return self.executor.submit(_in_a_process, settings(), function, arguments)
 
 
 @contextlib.contextmanager

@@ -131,6 +131,22 @@ def test_on_a_cluster_a_death_costs_one_task_and_a_failure_is_reported(scheduler
     check(results, tmp_path, attempts=4)
 
 
+def seen(name):
+    return os.environ.get(name)
+
+
+def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
+    for value in ("mine", "yours", None):
+        if value is None:
+            monkeypatch.delenv("AGELIB_RESULTS")
+        else:
+            monkeypatch.setenv("AGELIB_RESULTS", value)
+        with workers(scheduler) as pool:
+            assert pool.submit(seen, "AGELIB_RESULTS").result(60) == value
+        with workers(scheduler, threads=True) as pool:
+            assert pool.submit(seen, "AGELIB_RESULTS").result(60) is None
+
+
 def check(results, folder, *, attempts):
     assert results[0] == 0 and results[2] == 4
     assert isinstance(results[1], ValueError) and str(results[1]) == "always fails"

@@ -1,16 +1,18 @@
 """The one place that knows which Keras backend runs: quiet import, determinism, hardware.
 
 Every other module takes ``keras`` from here, so that it runs on any backend chosen with
-``KERAS_BACKEND``. TensorFlow is the default and the tested one.
+``KERAS_BACKEND``. TensorFlow is the default.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -62,11 +64,27 @@ def seed(state: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def affordable(policy: str) -> str:
+    """Return the dtype policy, or float32 where a processor would only emulate bfloat16."""
+    # Emulated it takes five to ten times as long as float32, which is the more exact of the two.
+    return "float32" if policy == "mixed_bfloat16" and _emulates_bfloat16() else policy
+
+
+@functools.cache
+def _emulates_bfloat16() -> bool:
+    """Return whether a processor computes, without instructions for it, as far as Linux tells."""
+    if _gpu() is not None:
+        return False
+    with contextlib.suppress(OSError):
+        return "bf16" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return False
+
+
 @contextlib.contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Build layers under a dtype policy, such as ``mixed_bfloat16``, inside the block only."""
+    """Build layers under an `affordable` dtype policy, inside the block only."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(affordable(policy))
     try:
         yield
     finally:
@@ -183,23 +201,28 @@ def jit_compile() -> bool | str:
 
 def hardware(devices: int = 1) -> str:
     """Return what computes, in words, without the machine's name: so many GPUs, or the cores."""
+    if (gpu := _gpu()) is not None:
+        return f"{devices} x {gpu}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} x {_processor()} core"
+
+
+def _gpu() -> str | None:
+    """Return what kind of GPU the backend computes on, or None."""
     if name() == "tensorflow":
-        gpus = tf.config.list_physical_devices("GPU")
-        if gpus:
-            details = tf.config.experimental.get_device_details(gpus[0])
-            return f"{devices} x {details.get('device_name', 'GPU')}"
+        if gpus := tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     elif name() == "jax":
         import jax
 
         if jax.devices()[0].platform != "cpu":
-            return f"{devices} x {jax.devices()[0].device_kind}"
+            return jax.devices()[0].device_kind
     elif name() == "torch":
         import torch
 
         if torch.cuda.is_available():
-            return f"{devices} x {torch.cuda.get_device_name(0)}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} x {_processor()} core"
+            return torch.cuda.get_device_name(0)
+    return None
 
 
 def _processor() -> str:

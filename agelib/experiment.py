@@ -58,7 +58,7 @@ class Recipe:
     augmentation : tuple of str
         Names from :data:`agelib.preprocessing.AUGMENTATIONS`, applied while training.
     precision : {'float32', 'mixed_bfloat16'}
-        Keras dtype policy.
+        Keras dtype policy; without a processor for it, see :func:`agelib.backend.affordable`.
     """
 
     epochs: int

@@ -64,15 +64,6 @@ def start(
     return Lab(dataset, retrain=retrain, epochs=epochs, jobs=jobs, devices=devices)
 
 
-@functools.cache
-def _bfloat16_is_slow() -> bool:
-    """Return whether the processor has no instructions for bfloat16, as far as Linux tells."""
-    # Emulated it takes five to ten times as long as float32.
-    with contextlib.suppress(OSError):
-        return "bf16" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return False
-
-
 class Lab:
     """A data set with its splits, stores and records; made by :func:`start`."""
 
@@ -144,17 +135,9 @@ class Lab:
         return self.train(self._chosen(experiment))
 
     def limited(self, experiment: Experiment) -> Experiment:
-        """Return the experiment, and what it starts from, as far as it is trained here.
-
-        With no more epochs than wanted; on the sample, which is there to see everything run, in
-        float32 where the processor only emulates bfloat16.
-        """
-        limited = experiment.reduced(epochs=self.epochs)
-        recipe = limited.recipe
-        if self.dataset == "sample" and _bfloat16_is_slow():
-            recipe = dataclasses.replace(recipe, precision="float32")
+        """Return the experiment, and what it starts from, with no more epochs than wanted."""
         init = experiment.init and self.limited(experiment.init)
-        return dataclasses.replace(limited, recipe=recipe, init=init)
+        return dataclasses.replace(experiment.reduced(epochs=self.epochs), init=init)
 
     def has_record(self, experiment: Experiment) -> bool:
         """Return whether there is a record that `record` would read."""
@@ -277,9 +260,6 @@ class Lab:
     def _checked(self, record: Record, experiment: Experiment) -> Record:
         found = Experiment.from_description(record.experiment).describe()
         changed = list(differences(found, experiment.describe()))
-        if self.dataset == "sample":
-            # Another machine of a cluster may have, or lack, bfloat16.
-            changed = [line for line in changed if "recipe.precision: " not in line]
         # Whoever has not placed a public list reads its records all the same.
         with contextlib.suppress(MissingListError):
             split = self.split(experiment.protocol, experiment.fold)

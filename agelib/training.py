@@ -277,6 +277,7 @@ class _Run:
         best = checkpoints.best_epoch
         summary = _summary(experiment, self.network, self.parts, history, best, seconds)
         summary["hardware"] = backend.hardware(self.devices)
+        summary["precision"] = backend.affordable(experiment.recipe.precision)
         if pruned:
             summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
             summary["pruned"] = True

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from agelib import averages, comparison, report, results
+from agelib import averages, backend, comparison, models, report, results
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
-from agelib.lab import Lab, _bfloat16_is_slow, start
+from agelib.lab import start
 from agelib.labels import get_scheme
 from agelib.pipeline import Images
 from agelib.reference import reference
@@ -76,19 +76,15 @@ def test_fewer_epochs_make_a_record_of_their_own(lab):
 BFLOAT16 = LENET.tweak("6.0", "half", recipe={"precision": "mixed_bfloat16", "epochs": 1})
 
 
-def test_where_bfloat16_is_emulated_the_sample_is_trained_in_float32(lab, monkeypatch):
-    both = BFLOAT16.tweak("6.1", "both", init=BFLOAT16)
-    utkface = Lab("utkface", retrain=False, epochs=None, jobs=None)
-    monkeypatch.setattr("agelib.lab._bfloat16_is_slow", lambda: True)
-    assert lab.limited(both).recipe.precision == "float32"
-    assert lab.limited(both).init.recipe.precision == "float32"
-    assert utkface.limited(both) == both
+def test_where_bfloat16_is_emulated_float32_is_trained_and_the_record_says_so(lab, monkeypatch):
+    monkeypatch.setattr(backend, "_emulates_bfloat16", lambda: True)
     record = lab.record(BFLOAT16)
-    assert record.experiment["recipe"]["precision"] == "float32"
+    assert record.experiment["recipe"]["precision"] == "mixed_bfloat16"
+    assert record.summary["precision"] == "float32"
     assert keras_policies(lab.network(BFLOAT16)) == {"float32"}
+    monkeypatch.setattr(backend, "_emulates_bfloat16", lambda: False)
+    assert "mixed_bfloat16" in keras_policies(models.build(BFLOAT16))
     # Another machine of a cluster, which has bfloat16, reads that record.
-    monkeypatch.setattr("agelib.lab._bfloat16_is_slow", lambda: False)
-    assert lab.limited(both) == both
     assert lab.record(BFLOAT16).summary == record.summary
 
 
@@ -97,17 +93,24 @@ def keras_policies(network):
 
 
 @pytest.mark.parametrize(
-    ("text", "slow"), [("flags : avx512_bf16", False), ("flags : avx2", True), (None, False)]
+    ("text", "gpu", "emulated"),
+    [
+        ("flags : avx512_bf16", None, False),
+        ("flags : avx2", None, True),
+        ("flags : avx2", "a GPU", False),
+        (None, None, False),
+    ],
 )
-def test_linux_tells_whether_the_processor_has_bfloat16(monkeypatch, text, slow):
+def test_linux_tells_whether_the_processor_has_bfloat16(monkeypatch, text, gpu, emulated):
     def read_text(path, encoding):
         assert str(path) == "/proc/cpuinfo"
         if text is None:
             raise FileNotFoundError
         return text
 
-    monkeypatch.setattr("agelib.lab.Path.read_text", read_text)
-    assert _bfloat16_is_slow.__wrapped__() is slow
+    monkeypatch.setattr("agelib.backend.Path.read_text", read_text)
+    monkeypatch.setattr(backend, "_gpu", lambda: gpu)
+    assert backend._emulates_bfloat16.__wrapped__() is emulated
 
 
 def test_facts_and_arrays_are_computed_once_and_kept_plain(lab):

@@ -186,13 +186,6 @@ def test_fewer_epochs_of_the_lab_make_another_study(faces, scripted):
     assert record.summary["epochs"] == 1 and record.folder.name.count("epochs-1") == 1
 
 
-def test_where_bfloat16_is_emulated_the_samples_trials_are_in_float32(faces, scripted, monkeypatch):
-    monkeypatch.setattr(lab, "_bfloat16_is_slow", lambda: True)
-    half = few()[0].tweak("3.3", "half", recipe={"precision": "mixed_bfloat16"})
-    (record,) = search.search(faces, [half])
-    assert record.experiment["recipe"]["precision"] == "float32"
-
-
 def test_retrain_trains_all_once_more_and_leaves_the_study_alone(faces, scripted):
     (record,) = search.search(faces, few()[:1])
     (record.folder.parent / "study.log").unlink()

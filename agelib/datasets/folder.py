@@ -191,9 +191,10 @@ def _of_names(images: Path, pattern: str) -> pd.DataFrame:
     table.insert(0, "file", files)
     known = table["age"].map(lambda text: bool(text) and _is_age(text))
     if not known.any():
+        genders = f" ({{gender}} is {', '.join(GENDERS)})" if "{gender}" in pattern else ""
         raise DataError(
-            f"no name in {images} fits the pattern {pattern!r} with an age of at most {OLDEST}, "
-            f"for example {', '.join(map(repr, files[:10]))}"
+            f"no name in {images} fits the pattern {pattern!r} with an age of at most {OLDEST}"
+            f"{genders}, for example {', '.join(map(repr, files[:10]))}"
         )
     table.loc[~known, ["age", *_OPTIONAL]] = ""
     table["gender"] = table["gender"].str.lower().replace(GENDERS)

@@ -75,11 +75,17 @@ def make_part(
     Raises
     ------
     DataError
-        If the scheme takes none of the rows.
+        If the scheme takes none of the rows, or none has the gender that is to be estimated.
     """
     rows = np.asarray(rows)
     if gender:
-        rows = rows[catalog["gender"].iloc[rows].notna().to_numpy()]
+        told = catalog["gender"].iloc[rows].notna().to_numpy()
+        if not told.any():
+            raise DataError(
+                f"the gender is to be estimated, and none of the {len(rows)} images of a part has "
+                "one; name it with the labels, or leave it out with gender=0 in the experiment"
+            )
+        rows = rows[told]
     ages = catalog["age"].to_numpy(dtype="float64", na_value=np.nan)[rows]
     years = head.kind == "regression"
     labels = ages if years else head.scheme.of_catalog(catalog.iloc[rows])
@@ -108,7 +114,7 @@ def make_parts(
     Raises
     ------
     DataError
-        If the label scheme takes no image of a part.
+        If the label scheme takes no image of a part, or none has a gender that is to be learnt.
     ValueError
         If the experiment asks for unknown training labels.
     """

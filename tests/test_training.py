@@ -180,6 +180,12 @@ def test_a_scheme_that_takes_no_image_is_refused(data):
         make_part(data.store, catalog, np.arange(4), head_of(STRIPES))
 
 
+def test_a_gender_that_nobody_has_is_said_so(data):
+    catalog = data.catalog.assign(gender=pd.array([None] * N, "str"))
+    with pytest.raises(DataError, match="none of the 4 images of a part has one; .* gender=0"):
+        make_part(data.store, catalog, np.arange(4), head_of(STRIPES), gender=True)
+
+
 def test_batches_are_the_same_in_memory_and_streamed(data):
     order = epoch_order(48, state=3, epoch=1)
     held = Images(data.store, np.arange(48))

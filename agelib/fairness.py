@@ -244,7 +244,7 @@ def gap_table(
     attributes : sequence of str
         Its columns, such as gender and race. Of an attribute with two groups only the first is
         listed, since the second mirrors it, unless they are compared within strata, where each
-        group goes by its own share of the strata.
+        group goes by its own share of the strata. One of a single group has no gap: left out.
     strata : str, optional
         Its column within which the groups are compared.
 
@@ -257,7 +257,7 @@ def gap_table(
     rows = []
     within = subject[strata] if strata else None
     for name, values in measures(subject).items():
-        for attribute in attributes:
+        for attribute in (each for each in attributes if subject[each].nunique() > 1):
             table = gaps(values, subject[attribute], within)
             table = table.iloc[:1] if len(table) == 2 and strata is None else table
             rows.append(table.assign(measure=name, attribute=attribute).reset_index())

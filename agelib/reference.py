@@ -104,7 +104,8 @@ def subject(lab: Lab, records: Sequence[Record] | None = None) -> pd.DataFrame:
     DataFrame
         One row per test image, sorted by ``file``: the columns of the predictions (``age``,
         ``true`` in 0..100, ``expected_age``, ``p0`` to ``p100``, ``female``, ``p_female``);
-        ``gender``, ``race`` (as annotated), ``cluster`` and ``fold`` of the catalog;
+        ``gender``, ``race`` (as annotated; "not annotated" where no image has one), ``cluster``
+        and ``fold`` of the catalog;
         ``age_group`` (true age, ordered), ``error`` (expected minus true age, years) and
         ``gender_right``.
     """
@@ -112,6 +113,8 @@ def subject(lab: Lab, records: Sequence[Record] | None = None) -> pd.DataFrame:
     table = pooled(record.predictions for record in records)
     facts = lab.catalog[["file", "gender", "race", "cluster", "fold"]]
     table = table.merge(facts, on="file", how="left", validate="one_to_one")
+    if table["race"].isna().all():
+        table["race"] = "not annotated"
     derived = {
         "age_group": age_group(table["age"]),
         "error": table["expected_age"] - table["age"],

@@ -1,11 +1,14 @@
 """Cells, gaps and corrections against cases counted by hand and against SciPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from agelib.fairness import balanced, cell_text, cells, compared, gap_table, gaps, holm
+from agelib.reference import subject
 
 
 def people(n=600, *, state=0, harder=0.0):
@@ -116,6 +119,29 @@ def test_gap_table_corrects_over_all_its_rows():
     assert set(table.index[table["clear"] == "yes"]) == {("mae", "race", "a"), ("mae", "race", "b")}
     # As they are it does: one row for each measure and attribute.
     assert len(gap_table(people(harder=6.0), ["gender", "race"])) == 6
+
+
+def test_an_attribute_of_one_group_has_no_gap():
+    table = gap_table(people().assign(race="not annotated"), ["gender", "race"])
+    assert set(table.index.get_level_values("attribute")) == {"gender"}
+
+
+@pytest.mark.parametrize(
+    ("races", "told"),
+    [([None, None], ["not annotated"] * 2), (["asian", None], ["asian", None])],
+)
+def test_a_data_set_without_races_says_so_in_one_group(races, told):
+    catalog = pd.DataFrame(
+        {"file": ["a", "b"], "gender": ["female", "male"], "race": pd.array(races, "str")}
+    )
+    predictions = pd.DataFrame(
+        {"file": ["a", "b"], "age": [5, 50], "expected_age": [7.0, 40.0]}
+    ).assign(true=[5, 50], female=[1, 0], p_female=[0.9, 0.8])
+    lab = SimpleNamespace(catalog=catalog.assign(cluster=[0, 1], fold=0))
+    table = subject(lab, [SimpleNamespace(predictions=predictions)])
+    assert table["race"].astype(object).where(table["race"].notna(), None).tolist() == told
+    assert table["error"].tolist() == [2.0, -10.0]
+    assert table["gender_right"].tolist() == [True, False]
 
 
 def test_cells_as_text_mark_the_small_ones():

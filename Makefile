@@ -75,7 +75,7 @@ env: ## create .venv from requirements.lock if it is missing or out of date (PYT
 	exec 9>.venv.lock; "$$PYTHON" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'; \
 	ready 2>/dev/null && exit 0; \
 	say "installing the packages of requirements.lock into .venv with Python $$version;" \
-	  "this takes some minutes and 3.5 GB"; \
+	  "this takes some minutes and 3.7 GB"; \
 	base="$$("$$PYTHON" -c 'import sys; print(sys._base_executable)')"; \
 	rm -rf .venv && "$$base" -m venv .venv && \
 	pip() { .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check "$$@" 9>&-; } && \

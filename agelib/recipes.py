@@ -57,7 +57,8 @@ def p1_decades(catalog: pd.DataFrame) -> np.ndarray:
 
     P1 (rijnberg) keeps names with exactly four ``_`` parts and ages 1-70, groups them by decade,
     takes the first files of every decade up to the size of the smallest (1,170 in UTKFace) and
-    draws a part for each: below 0.75 training, below 0.95 validation, else test.
+    draws a part for each: below 0.75 training, below 0.95 validation, else test. Where no name
+    has four parts, as in a folder of one's own, names leave nothing out.
 
     Parameters
     ----------
@@ -101,6 +102,8 @@ def p1_imbalanced(catalog: pd.DataFrame) -> np.ndarray:
 def _p1_used(catalog: pd.DataFrame) -> np.ndarray:
     """Return each image's decade, -1 where P1 leaves it out."""
     four = base_names(catalog).str.count("_").to_numpy() == 3
+    if not four.any():  # the names of another data set: P1's rule says nothing about them
+        four[:] = True
     decades = get_scheme("decades-7").of_catalog(catalog)
     return np.where(four & catalog["usable"].to_numpy(dtype=bool), decades, -1)
 

@@ -52,6 +52,14 @@ def test_p1_reads_names_in_folders_and_leaves_out_unusable_images():
     assert np.flatnonzero(part == "").tolist() == [0, *range(5, 21, 3)]
 
 
+def test_names_of_another_data_set_leave_no_image_out_of_p1_decades():
+    ages = [5, 15, 25, 35, 45, 55, 65] * 40
+    own = make_catalog(ages, files=[f"photo-{row}.jpg" for row in range(len(ages))])
+    assert (own["p1_decades"] != "").all()
+    mixed = own.assign(file=own["file"].where(own.index < 70, [f"{a}_0_0_1.jpg" for a in ages]))
+    assert (p1_decades(mixed)[:70] == "").all() and (p1_decades(mixed)[70:] != "").all()
+
+
 @pytest.mark.parametrize("ages", [[], [5, 15, 25]])
 def test_p1_without_a_decade_is_empty_and_splitting_says_which(ages):
     catalog = make_catalog(ages)

@@ -7,6 +7,7 @@ once, so no image and no probability is ever copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,9 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 # About 2 MB of float32 weights a block: it stays in the processor's cache.
 _BLOCK_ELEMENTS = 2**19
+
+# Resamples of up to so many counts of one byte are kept, since one table asks for them many times.
+_KEPT_ELEMENTS = 2**25
 
 # Half of the last decimal kept in a record: what a stored 0.00000 can stand for at most.
 SMALLEST_PROBABILITY = 5e-6
@@ -51,13 +55,25 @@ def weight_blocks(n: int, *, resamples: int, state: int) -> Iterator[np.ndarray]
     ndarray of float32, shape (n, b)
         Column j holds how often each image was drawn in one resample; it sums to ``n``.
     """
+    kept = n * resamples <= _KEPT_ELEMENTS
+    for counts in (_kept_counts if kept else _counts)(n, resamples, state):
+        yield counts.astype(np.float32)
+
+
+def _counts(n: int, resamples: int, state: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(state)
     size = max(16, _BLOCK_ELEMENTS // n)
     for start in range(0, resamples, size):
         b = min(size, resamples - start)
         drawn = generator.integers(n, size=(b, n))
         cells = drawn * b + np.arange(b)[:, None]
-        yield np.bincount(cells.ravel(), minlength=n * b).reshape(n, b).astype(np.float32)
+        # One byte holds any count: 255 draws of one image of many are beyond all odds.
+        yield np.bincount(cells.ravel(), minlength=n * b).reshape(n, b).astype(np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _kept_counts(n: int, resamples: int, state: int) -> tuple[np.ndarray, ...]:
+    return tuple(_counts(n, resamples, state))
 
 
 def bootstrap(

@@ -132,8 +132,11 @@ def test_every_resample_is_what_scikit_learn_says_of_the_drawn_images(case):
         assert result.loc[name, ["low", "high"]].to_numpy(float) == pytest.approx(expected), name
 
 
-def test_draws_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
+def test_draws_do_not_depend_on_the_size_of_the_blocks_or_on_being_kept(monkeypatch):
     whole = np.concatenate(list(weight_blocks(37, resamples=50, state=5)), axis=1)
+    again = np.concatenate(list(weight_blocks(37, resamples=50, state=5)), axis=1)
+    assert np.array_equal(whole, again)
+    monkeypatch.setattr("agelib.bootstrap._KEPT_ELEMENTS", 0)
     monkeypatch.setattr("agelib.bootstrap._BLOCK_ELEMENTS", 1)
     blocks = list(weight_blocks(37, resamples=50, state=5))
     assert [block.shape for block in blocks] == [(37, 16)] * 3 + [(37, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import nbformat
@@ -98,3 +99,16 @@ def test_what_a_notebook_waits_for_exists(notebook):
     about = notebook.metadata.get("agelib", {})
     assert set(about) <= {"needs", "after", "seconds"}
     assert set(about.get("needs", ())) <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("shared", ["reference.reference", "reference.quick"])
+def test_no_two_notebooks_train_the_same_network_side_by_side(shared):
+    after = {}
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+        if any(shared in c.source for c in notebook.cells if c.cell_type == "code"):
+            after[path.stem] = notebook.metadata["agelib"].get("after", ())
+    assert len(after) > 2
+    # Of any choice of them: who is not chosen is not waited for.
+    for one, other in itertools.combinations(after, 2):
+        assert one in after[other] or other in after[one], f"{one} and {other}"

@@ -34,12 +34,13 @@ demo: env ## open chapter 24 as an app: ages on your own photos, on this machine
 	@$(IN) -m voila --Voila.config_file_paths=notebooks $(ARGS) \
 	  notebooks/24-predict-your-own-photo.ipynb
 
-refresh: env ## execute the committed notebooks in place, on records, and strip the noise
+refresh: env ## execute the committed notebooks in place, on records; renew README's tables
 	@cd "$$HERE" && $(KERNELS) .venv/bin/jupyter-execute --inplace --kernel_name=python3 \
 	  notebooks/*.ipynb
 	@$(IN) -m nbstripout --keep-output --keep-count --keep-id --drop-output-type stream:stderr \
 	  --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution \
 	  metadata.language_info.version metadata.widgets" notebooks/*.ipynb
+	@$(IN) -m agelib.readme
 
 paper: env ## build paper/age-from-faces.pdf from the records (no network)
 	@$(IN) -m agelib.paper

@@ -77,13 +77,18 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 
     A link up would lead here again, and one to a place inside would list its images twice.
     """
-    yield from os.walk(folder)
+    yield from os.walk(folder, onerror=_refuse_closed)
     here = folder.resolve()
     for path in folder.iterdir():
         if path.is_symlink() and path.is_dir() and not path.name.startswith((".", "__MACOSX")):
             there = path.resolve()
             if not (here.is_relative_to(there) or there.is_relative_to(here)):
-                yield from os.walk(path)
+                yield from os.walk(path, onerror=_refuse_closed)
+
+
+def _refuse_closed(error: OSError) -> None:
+    """Refuse a folder that cannot be listed: its images would be missing without a word."""
+    raise DataError(f"{error.filename} cannot be listed ({error.strerror}); see to it, or move it")
 
 
 def require_images(folder: Path | str, files: Sequence[str]) -> None:

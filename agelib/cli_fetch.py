@@ -86,7 +86,13 @@ def _require_accepted(accepted: bool, files: list[RemoteFile]) -> None:
     for file in files:
         size = file.size or look(file).size
         print(f"{file.name}: {size:,} bytes from {file.host}")
-    if not accepted and input("Do you accept the terms? Type yes: ").strip().lower() != "yes":
+    if accepted:
+        return
+    try:
+        answer = input("Do you accept the terms? Type yes: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() != "yes":
         raise DataError("the terms were not accepted; nothing was downloaded")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from itertools import chain, count
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agelib.predict import Prediction
 
 _STDIN = "-"
+_LONGEST_NAME = 240  # bytes; file systems take 255
 
 
 def add_predict_command(commands: argparse._SubParsersAction) -> None:
@@ -88,16 +90,26 @@ def _photos(words: list[str], drawn: Path | None) -> Iterator[tuple[Path | None,
             found = find_photos(path)
             if drawn:  # copies of an earlier call are no photos
                 own = drawn.resolve()
+                if path.resolve().is_relative_to(own):
+                    raise DataError(f"--draw {drawn} holds the photos; name a folder of its own")
                 found = [one for one in found if not one.resolve().is_relative_to(own)]
             if not found:
                 raise DataError(f"{path}: no photos in this folder; give one that has some")
-            yield from ((one, str(one), one.relative_to(path)) for one in found)
+            yield from ((one, _printable(one), one.relative_to(path)) for one in found)
         else:
-            yield path, word, Path(path.name)
+            yield path, _printable(word), Path(path.name)
+
+
+def _printable(path: Path | str) -> str:
+    """Return a path as text; bytes that are no UTF-8, as some file names have, in hexadecimal."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _free(folder: Path, name: Path, taken: set[Path]) -> Path:
     """Return where a copy goes; two photos of one name do not overwrite each other."""
+    # As much of a long name as leaves room for what is added, not cut inside a letter.
+    last = os.fsencode(name.name)[:_LONGEST_NAME].decode("utf-8", "ignore") or "photo"
+    name = name.with_name(last)
     copies = (folder / f"{name}{suffix}.png" for suffix in chain([""], (f"-{n}" for n in count(2))))
     place = next(copy for copy in copies if copy not in taken)
     taken.add(place)

@@ -53,8 +53,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
     from agelib.prepare import prepare
 
-    reading = _reading(options)
-    _label_folder(options)
+    reading, labels = _reading(options), _labels(options)
     with tqdm(unit=" images", file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
@@ -68,6 +67,7 @@ def _prepare(options: argparse.Namespace) -> int:
             color=options.color,
             own=options.own,
             reading=reading,
+            labels=labels,
             jobs=options.jobs,
             scheduler=options.scheduler,
             progress=show,
@@ -93,15 +93,10 @@ def _reading(options: argparse.Namespace) -> dict[str, str]:
     return reading
 
 
-def _label_folder(options: argparse.Namespace) -> None:
-    """Keep the labels that the options give; without such options do nothing."""
-    if options.table is None and options.pattern is None:
-        return
-    from agelib import datasets
-
-    if options.dataset != "folder":
+def _labels(options: argparse.Namespace) -> dict[str, Path | str]:
+    """Return where the labels of an own folder are; refuse them for a data set with its own."""
+    asked = {"table": options.table, "pattern": options.pattern}
+    labels = {name: value for name, value in asked.items() if value is not None}
+    if labels and options.dataset != "folder":
         raise DataError(f"{options.dataset} has labels of its own; --table is for an own folder")
-    images = datasets.images_folder("folder")
-    datasets.folder.label(
-        options.source or images, images.parent, table=options.table, pattern=options.pattern
-    )
+    return labels

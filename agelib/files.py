@@ -38,6 +38,10 @@ class MissingListError(DataError):
     """A public list of images, which is not published here, is not in its place."""
 
 
+class FolderGoneError(DataError):
+    """An image folder is not there: what was read of it stays true, and it may come back."""
+
+
 class DivergedError(DataError):
     """A loss is no longer a number: trained again as it is, the network diverges again."""
 
@@ -86,8 +90,9 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: Keras and pandas choose the format by it.
-    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.partial-{target.name}")
+    # The suffix stays: Keras and pandas choose the format by it. Of a long name only that does.
+    name = target.name if len(os.fsencode(target.name)) < 200 else target.suffix
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.partial-{name}")
     try:
         yield temporary
         if target.is_dir() and not target.is_symlink():

@@ -129,7 +129,7 @@ def load_image(path: Path | str) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        RGB, upright.
+        RGB, upright, transparency on white.
 
     Raises
     ------
@@ -183,10 +183,12 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     numpy.ndarray
         uint8, (size, size, 3) or (size, size). Bilinear with antialiasing.
     """
-    square = pad_square(image)
-    if square.size != (size, size):
-        square = square.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square)
+    longer = max(image.size)
+    if longer != size:
+        # Before it is padded: the square of a long, narrow image would not fit into memory.
+        width, height = (max(1, round(side * size / longer)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(pad_square(image))
 
 
 def to_array(image: Image.Image, size: int, color: str) -> np.ndarray:
@@ -234,5 +236,27 @@ def thumbnail(image: Image.Image) -> np.ndarray:
     return np.asarray(grey).reshape(-1)
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """Lay what is transparent in an image on white.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of any mode with at most 8 bits a channel.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image itself when nothing in it can be transparent, else an RGB copy.
+    """
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
 def _converted(image: Image.Image, mode: str) -> Image.Image:
+    image = on_white(image)
     return image if image.mode == mode else image.convert(mode)

@@ -24,38 +24,15 @@ _JOINED = 1 << 16  # pairs that may wait to be joined
 _SLACK = 2**-10 + 1e-4
 
 
-def near_duplicate_pairs(thumbnails: np.ndarray, *, threshold: float = THRESHOLD) -> np.ndarray:
-    """Find all pairs of thumbnails whose Pearson correlation exceeds a threshold.
-
-    Every pair is compared, none is missed: a projection on 35 low spatial frequencies plus the
-    length of what it leaves out bounds the correlation from above (Cauchy-Schwarz), and each
-    pair whose bound passes is computed exactly, in whole numbers.
-
-    Parameters
-    ----------
-    thumbnails : numpy.ndarray
-        (n, side * side) uint8. A constant thumbnail has no correlation and pairs with nothing.
-    threshold : float
-        In (0, 1).
-
-    Returns
-    -------
-    numpy.ndarray
-        (k, 2) int64 row pairs, the smaller row first.
-    """
-    pairs = [np.empty((0, 2), dtype=np.int64)]
-    for candidates in _candidates(thumbnails, np.arange(len(thumbnails)), threshold):
-        for start in range(0, len(candidates), _PAIRS):
-            piece = candidates[start : start + _PAIRS]
-            pairs.append(piece[_correlation(thumbnails, piece) > threshold])
-    found = np.concatenate(pairs)
-    return found[np.lexsort(found.T[::-1])]
-
-
 def near_duplicate_clusters(
     thumbnails: np.ndarray, *, threshold: float = THRESHOLD, exact: pd.Series | None = None
 ) -> np.ndarray:
     """Join near-duplicates, and byte-identical files, into clusters.
+
+    Every pair is compared, none is missed: a projection on 35 low spatial frequencies plus the
+    length of what it leaves out bounds the Pearson correlation from above (Cauchy-Schwarz), and
+    each pair whose bound passes is computed exactly, in whole numbers. A constant thumbnail has
+    no correlation and pairs with nothing.
 
     Parameters
     ----------

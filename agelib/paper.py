@@ -7,7 +7,6 @@ and figures is computed here, kept in ``paper/numbers.json`` and read by Typst w
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +55,6 @@ def sources_fingerprint() -> str:
 def _add(digest: Any, path: Path, base: Path) -> None:
     digest.update(path.relative_to(base).as_posix().encode())
     digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-
-
-def read_numbers() -> dict[str, Any]:
-    """Return what ``paper/numbers.json`` holds."""
-    return json.loads((folder() / "numbers.json").read_text(encoding="utf-8"))
 
 
 def write_numbers() -> dict[str, Any]:

@@ -13,7 +13,8 @@ def root() -> Path:
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
-    return Path(value).expanduser().resolve() if value else default
+    # A relative one counts from the collection: notebooks and workers have other folders.
+    return (root() / Path(value).expanduser()).resolve() if value else default
 
 
 def datasets_dir() -> Path:

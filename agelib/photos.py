@@ -7,6 +7,7 @@ read at most as large as faces can be found in, so that memory stays bounded.
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from typing import BinaryIO
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from agelib.files import DataError
-from agelib.images import eight_bits, upright
+from agelib.images import eight_bits, on_white, upright
 
 LONGEST = 1600  # pixels of the longer side in which faces are looked for
 MAX_PIXELS = 64_000_000  # decoded in one piece; a phone's 48 megapixels fit
@@ -76,15 +77,21 @@ def _read(stream: BinaryIO) -> Image.Image:
 
 
 def find_photos(folder: Path | str) -> list[Path]:
-    """Return the image files below a folder, by their suffix, sorted; hidden ones are left out."""
-    folder = Path(folder)
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Return the image files below a folder, by their suffix, sorted; hidden ones are left out.
+
+    A folder that cannot be listed is among them, so that it fails by its name.
+    """
+    found: list[Path] = []
+
+    def closed(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=closed):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                found.append(Path(place, name))
+    return sorted(found)
 
 
 def _too_large(image: Image.Image | None = None) -> str:
@@ -135,15 +142,6 @@ def _upright(image: Image.Image) -> Image.Image:
     """Return the image reduced, upright and in RGB."""
     image.load()
     turn = upright(image)
-    image = _on_white(eight_bits(image))
+    image = on_white(eight_bits(image)).convert("RGB")
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     return image if turn is None else image.transpose(turn)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white

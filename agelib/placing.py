@@ -61,8 +61,9 @@ def _unpack_beside(entry: Dataset, folder: Path) -> None:
     archives = [datasets_dir() / name for name in entry.archives]
     archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
     for archive in archives:
-        if archive.is_file() and not _place_of(entry, archive).is_dir():
-            unpack(archive, _place_of(entry, archive))
+        place = _place_of(entry, archive)
+        if archive.is_file() and not (place.is_dir() and any(place.iterdir())):
+            unpack(archive, place)
     if not folder.is_dir():
         listed = " or ".join(map(str, archives))
         raise DataError(

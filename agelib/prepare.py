@@ -59,6 +59,7 @@ def prepare(
     sample_size: int = 2000,
     own: bool = False,
     reading: Mapping[str, str] | None = None,
+    labels: Mapping[str, Path | str] | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -93,6 +94,9 @@ def prepare(
     reading : mapping of str to str, optional
         What the reader of the data set is told beside the folder, see
         `agelib.datasets.imdb_wiki.read`.
+    labels : mapping, optional
+        Of an own folder: ``table`` or ``pattern``, see `agelib.datasets.folder.label`. Without
+        them those kept before are in force.
     jobs : int, optional
         Threads.
     scheduler : str, optional
@@ -108,7 +112,8 @@ def prepare(
     ------
     DataError
         When images are missing or differ from the committed manifest (names the first), the
-        archive is unsafe or broken, or something else lies in the image folder's place.
+        archive is unsafe or broken, or something else lies in the image folder's place; for
+        labels see `agelib.datasets.folder.label`.
     """
     started = time.monotonic()
     entry = datasets.get(dataset)
@@ -124,7 +129,12 @@ def prepare(
 
     how = {"size": size, "color": color, "jobs": jobs, "scheduler": scheduler, "progress": told}
     with _alone(dataset):
+        if labels and source is not None and Path(source).is_dir():
+            # Refused before other images are in place than the labels kept there are for.
+            datasets.folder.labels_of(source, **labels)
         folder, made_here = place_images(entry, source, sample_size=sample_size)
+        if labels:
+            datasets.folder.label(folder, folder.parent, **labels)
         left_aside, notes = {}, ()
         if committed.is_file() and not own:
             catalog = read_manifest(committed)
@@ -200,10 +210,12 @@ def build_missing_store(
 @contextlib.contextmanager
 def _alone(dataset: str) -> Iterator[None]:
     """Let one process at a time change a data set; the others wait, a dead one holds nobody up."""
-    folder = datasets_dir() / dataset
-    with writing(folder):
+    folder = datasets_dir()
+    with writing(folder / dataset):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".prepare.lock")
+        # Beside the data set's own folder, which on some disks is the same as that of its images
+        # (utkface, UTKFace): made here already, it would be taken for images in place.
+        lock = filelock.FileLock(folder / f".{dataset}.prepare.lock")
         try:
             lock.acquire(timeout=1)
         except filelock.Timeout:

@@ -58,10 +58,9 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """A named way to split: its title and number of folds (0 for none)."""
+    """A named way to split: its number of folds (0 for none) and what gives the rows."""
 
     name: str
-    title: str
     n_folds: int
     rows: Callable[..., Rows]
 
@@ -246,50 +245,42 @@ def _fingerprint(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> str:
     return sha256_text("\n".join(lines))
 
 
-def _given_folds(name: str, title: str, *, frontal: bool) -> Protocol:
-    return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_given_folds, frontal=frontal))
+def _folds(name: str, rows: Callable[..., Rows] = _rows_of_fold, **how: bool) -> Protocol:
+    return Protocol(name, N_FOLDS, functools.partial(rows, **how))
 
 
-def _thinned_folds(name: str, title: str, *, equal: bool) -> Protocol:
-    return Protocol(name, title, N_FOLDS, functools.partial(_rows_of_thinned, equal=equal))
-
-
-def _of_column(name: str, title: str, column: str) -> Protocol:
-    return Protocol(name, title, 0, functools.partial(_rows_of_column, column))
-
-
-def _of_names(name: str, title: str, *, apart: bool) -> Protocol:
-    return Protocol(name, title, 0, functools.partial(rows_of_names, apart=apart))
+def _single(name: str, rows: Callable[..., Rows], *first: str, **how: bool) -> Protocol:
+    return Protocol(name, 0, functools.partial(rows, *first, **how))
 
 
 _PROTOCOLS = (
-    _of_column("p1-decades", "the 8,190 files and parts of P1 (rijnberg)", "p1_decades"),
-    _of_column("p2-random", "all images in random parts 64/16/20, as P2 (Vashatkar)", "p2_random"),
-    _of_column("utkface-5000", "the 5,000 files of P5 (Bath) 80/20, tested on the rest", "p5_5000"),
-    Protocol("utkface-5fold", "UTKFace, five folds 60/20/20", N_FOLDS, _rows_of_fold),
-    Protocol("utkface-wild-5fold", "UTKFace in the wild, five folds", N_FOLDS, _rows_of_fold),
-    Protocol("imdb-wiki", "IMDB-WIKI, five folds by a hash of the person", N_FOLDS, _rows_of_fold),
-    Protocol("sample-5fold", "built-in sample, five folds 60/20/20", N_FOLDS, _rows_of_fold),
-    Protocol(
-        "p1-imbalanced", "all images up to 70, parts of P1's recipe", 0, _rows_of_p1_imbalanced
-    ),
-    _thinned_folds(
-        "balanced-folds", "five folds, training with as many of each decade", equal=True
-    ),
-    _thinned_folds(
-        "thinned-folds", "five folds, training as small as the balanced one", equal=False
-    ),
-    Protocol("folder-5fold", "own folder, five folds 60/20/20", N_FOLDS, _rows_of_fold),
-    _of_names("utkface-random", "all images 60/20/20 by a hash of the name", apart=False),
-    _of_names("utkface-random-apart", "the same without copies of test images", apart=True),
-    Protocol("utkface-21-60", "UTKFace, ages 21-60, lists of CORAL", 0, rows_of_lists),
-    _given_folds("adience-folds", "Adience, the official five folds", frontal=False),
-    _given_folds("adience-frontal", "Adience, the official five folds, frontal", frontal=True),
-    Protocol(
-        "adience-random",
-        "Adience, images in random parts 60/20/20, as P3 (Pyra)",
-        0,
-        functools.partial(_rows_of_first_copies, "adience_random"),
-    ),
+    # the 8,190 files of P1 (rijnberg) in its parts
+    _single("p1-decades", _rows_of_column, "p1_decades"),
+    # all images in random parts 64/16/20, as P2 (Vashatkar)
+    _single("p2-random", _rows_of_column, "p2_random"),
+    # the 5,000 files of P5 (Bath) 80/20, tested on the rest
+    _single("utkface-5000", _rows_of_column, "p5_5000"),
+    # five folds 60/20/20, by clusters of copies; by persons where they are known
+    _folds("utkface-5fold"),
+    _folds("utkface-wild-5fold"),
+    _folds("sample-5fold"),
+    _folds("folder-5fold"),
+    # five folds by a hash of the person
+    _folds("imdb-wiki"),
+    # all images up to 70, in parts by P1's recipe
+    _single("p1-imbalanced", _rows_of_p1_imbalanced),
+    # five folds, training with as many images of each decade, and training as small as that
+    _folds("balanced-folds", _rows_of_thinned, equal=True),
+    _folds("thinned-folds", _rows_of_thinned, equal=False),
+    # all images 60/20/20 by a hash of the name, and the same without copies of test images
+    _single("utkface-random", rows_of_names, apart=False),
+    _single("utkface-random-apart", rows_of_names, apart=True),
+    # ages 21 to 60, the lists of CORAL
+    _single("utkface-21-60", rows_of_lists),
+    # the official five folds, of all images and of the frontal ones
+    _folds("adience-folds", _rows_of_given_folds, frontal=False),
+    _folds("adience-frontal", _rows_of_given_folds, frontal=True),
+    # images in random parts 60/20/20, as P3 (Pyra)
+    _single("adience-random", _rows_of_first_copies, "adience_random"),
 )
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}

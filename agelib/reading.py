@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from agelib.cluster import in_order, workers
-from agelib.files import DataError
+from agelib.files import DataError, FolderGoneError
 from agelib.images import CHANNELS, decode, thumbnail, to_array
 
 BLOCK = 64  # images that are read as one; bounds the memory at a few blocks for each thread
@@ -100,11 +100,13 @@ def read_block(folder: str, names: Sequence[str], size: int | None, color: str) 
 
     Raises
     ------
-    DataError
+    FolderGoneError
         If the folder is not there, as on another machine, or a drive that is gone.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"the image folder {folder} is not there; place the images under this path")
+        raise FolderGoneError(
+            f"the image folder {folder} is not there; place the images under this path"
+        )
     facts = np.zeros(len(names), dtype=FACTS)
     thumbnails = np.zeros((len(names), THUMBNAIL), dtype=np.uint8)
     images = None

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from agelib.files import DataError, write_text
+from agelib.files import DataError, FolderGoneError, write_text
 from agelib.images import CHANNELS
 from agelib.manifests import fingerprint
 from agelib.reading import BLOCK, FACTS, THUMBNAIL, Block
@@ -233,6 +233,8 @@ def new_store(
             raise RuntimeError("the store was left without finish()")
         os.replace(writer.store, path)
         keep = False
+    except FolderGoneError:
+        raise
     except DataError:
         # Read on, the same images would be refused again.
         keep = False

@@ -104,6 +104,14 @@ def test_a_member_twice_is_refused(tmp_path):
         unpack(archive, tmp_path / "Faces")
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.writestr(".", b"x")
+        archive.writestr("a.jpg", b"x")
+    with pytest.raises(DataError, match=r"faces\.zip"):
+        unpack(tmp_path / "faces.zip", tmp_path / "Faces")
+
+
 def test_a_folder_in_place_is_kept_when_it_is_the_same(tmp_path):
     archive = tar_of(tmp_path / "faces.tgz", GOOD)
     folder = tmp_path / "Faces"

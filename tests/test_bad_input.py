@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from agelib import catalog, prepare
+from agelib import catalog, photos, prepare
 from agelib.datasets.archive import unpack
 from agelib.datasets.sample import write_sample
 from agelib.files import DataError, writing
@@ -162,7 +162,7 @@ def test_a_web_page_in_the_archives_place(place):
     (place / "UTKFace.tar.gz").write_bytes(b"<!DOCTYPE html><html>Log in</html>")
     with pytest.raises(DataError, match=r"UTKFace\.tar\.gz is broken or no archive"):
         prepare.prepare("utkface", **SMALL)
-    assert visible(place) == ["UTKFace.tar.gz", "utkface"]
+    assert visible(place) == ["UTKFace.tar.gz"]
 
 
 def test_a_member_that_is_a_file_and_a_folder(tmp_path):
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_while_unpacking(place):
         pytest.raises(DataError, match="UTKFace: File too large; make room and call it again"),
     ):
         prepare.prepare("utkface", **SMALL)
-    assert visible(place) == ["UTKFace.tar.gz", "utkface"]
+    assert visible(place) == ["UTKFace.tar.gz"]
     assert [name for name in os.listdir(place) if "partial" in name] == []
 
 
@@ -278,16 +278,30 @@ def test_images_that_may_not_be_read_are_flagged_and_stop_nothing(elsewhere, fac
     assert not flags.drop(3).str.contains("unreadable").any()
 
 
+def test_a_folder_that_cannot_be_listed_is_not_left_out_in_silence(elsewhere, faces):
+    folder = elsewhere / "images"
+    shutil.copytree(faces, folder / "open")
+    shutil.copytree(faces, folder / "closed")
+    os.chmod(folder / "closed", 0)
+    with nobody():
+        with pytest.raises(DataError, match=r"closed cannot be listed \(Permission denied\)"):
+            catalog.list_images(folder)
+        found = photos.find_photos(folder)
+        assert folder / "closed" in found and len(found) > 20
+        with pytest.raises(DataError, match="cannot be read"):
+            photos.read_photo(folder / "closed")
+
+
 # Another process
 
 
 def test_a_store_that_another_process_writes_is_waited_for(place, faces, monkeypatch):
-    (place / "utkface").mkdir(parents=True)
+    place.mkdir(parents=True)
     code = (
         "import sys, time, filelock\n"
         "with filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
-    words = [sys.executable, "-c", code, str(place / "utkface" / ".prepare.lock")]
+    words = [sys.executable, "-c", code, str(place / ".utkface.prepare.lock")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
 

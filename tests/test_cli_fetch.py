@@ -76,6 +76,12 @@ def test_on_a_terminal_it_asks(offered, host, monkeypatch, capsys):
     assert "were not accepted; nothing was downloaded" in said.err
     assert f"UTKFace.tar.gz: {len(host.body):,} bytes from 127.0.0.1" in said.out
     assert host.sent == 0 and prompts == ["Do you accept the terms? Type yes: "]
+
+    def end_of_input(prompt):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", end_of_input)
+    assert cli.main(["fetch", "utkface"]) == 2 and host.sent == 0
     monkeypatch.setattr("builtins.input", lambda prompt: " Yes ")
     assert cli.main(["fetch", "utkface"]) == 0
     assert (offered / "UTKFace.tar.gz").read_bytes() == host.body

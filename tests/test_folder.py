@@ -110,6 +110,11 @@ def test_labels_are_kept_and_renewed(images, write):
         ("{age}.jpg", "x31.jpg", None),
         ("{age}.jpg", "x/31.jpg", ("31", "", "")),
         ("{age}_*", "131_x.jpg", None),
+        ("*{age}_*", "img25_a.jpg", ("25", "", "")),
+        ("*{age}.jpg", "face_31.jpg", ("31", "", "")),
+        ("*{age}/*", "age30/1.jpg", ("30", "", "")),
+        ("{age}*", "1190_x.jpg", None),
+        ("{person}{age}.jpg", "anna12.jpg", ("12", "", "anna")),
     ],
 )
 def test_patterns(pattern, name, labels, tmp_path):
@@ -153,6 +158,7 @@ def test_a_pattern_that_fits_no_name_shows_ten_names(images):
         ("path,years\na.jpg,3\n", "lacks the column file and age: it has 'path', 'years'"),
         ("file;age\na.jpg;3\n", "separate the columns by commas"),
         ("file,Age,age\na.jpg,3,4\n", "two columns of one name"),
+        ("file,age,age\na.jpg,3,4\n", "two columns of one name"),
         ("file,age\na,b.jpg,3\n", "more fields than the first line names"),
         ("file,age\na.jpg,25.5\n", r"age is no whole age, 0 to 120: '25.5' \(line 2\)"),
         ("file,age\na.jpg,-3\nb.jpg,121\n", r"'-3' \(line 2\), '121' \(line 3\)"),
@@ -213,6 +219,46 @@ def test_missing_images_are_noted_and_all_missing_is_an_error(images, write):
 def test_without_labels_the_error_says_how_to_give_them(images):
     with pytest.raises(DataError, match=r"--table FILE.csv.*--pattern"):
         prepare.prepare("folder", images, **SMALL)
+
+
+def test_a_refused_source_leaves_the_labels_in_place(images, write, tmp_path, capsys):
+    prepare.prepare("folder", images, labels={"table": write(rows(age=20))}, **SMALL)
+    kept = (datasets_dir() / "folder" / folder.LABELS).read_bytes()
+    place = datasets_dir() / "folder" / "images"
+    place.unlink()
+    shutil.copytree(images, place)
+    other = shutil.copytree(images, tmp_path / "other")
+    words = ["--table", str(write(rows(age=70))), "--size", "16", "--color", "grey"]
+    assert main(["prepare", "folder", str(other), *words]) == 2
+    assert "exists beside the given" in capsys.readouterr().err
+    assert main(["prepare", "folder", str(tmp_path / "typo"), *words]) == 2
+    assert "typo is not a file" in capsys.readouterr().err
+    assert (datasets_dir() / "folder" / folder.LABELS).read_bytes() == kept
+    prepare.prepare("folder", **SMALL)
+    assert set(load_manifest("folder")["age"]) == {20}
+
+
+def test_a_wrong_table_leaves_the_images_in_place(images, write, tmp_path):
+    prepare.prepare("folder", images, labels={"table": write(rows())}, **SMALL)
+    other = lay_out(tmp_path / "other", ["a.jpg"])
+    with pytest.raises(DataError, match="none of the 60 images"):
+        prepare.prepare("folder", other, labels={"table": write(rows())}, **SMALL)
+    assert (datasets_dir() / "folder" / "images").samefile(images)
+
+
+def test_an_archive_takes_a_pattern(images, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "mine"), "tar", images)
+    made = prepare.prepare("folder", archive, labels={"pattern": "лицо-{age}.jpg"}, **SMALL)
+    assert made.counts["usable"] == N
+
+
+def test_blanks_and_backslashes_in_names_are_kept(tmp_path, monkeypatch):
+    names = [" 25_a.png", "35_c\\d.png"]
+    lay_out(tmp_path / "images", names)
+    folder.label(tmp_path / "images", tmp_path, pattern="*{age}_*")
+    source = folder.read(tmp_path / "images")
+    assert source.files == names and source.notes == ()
+    assert [source.parse(name)["age"] for name in names] == [25, 35]
 
 
 def test_other_data_sets_take_no_labels(images, write, capsys):

@@ -80,6 +80,18 @@ def test_resize_keeps_the_aspect_and_smooths():
     assert tall[:, :4].max() == 0 and tall[:, 8:12].min() == 255
 
 
+def test_a_long_narrow_image_needs_no_square_of_its_length():
+    line = Image.new("RGB", (200_000, 20), "white")  # the square has 120 GB
+    array = to_array(line, 64, "rgb")
+    assert array[31:33].max() == 255 and array.sum() == 3 * 64 * 255
+
+
+def test_what_is_transparent_lies_on_white():
+    assert to_array(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), 4, "rgb").min() == 255
+    assert to_array(Image.new("LA", (8, 8), (100, 0)), 4, "grey").min() == 255
+    assert to_array(Image.new("RGBA", (8, 8), (0, 0, 0, 255)), 4, "rgb").max() == 0
+
+
 def test_unknown_color_is_refused():
     with pytest.raises(ValueError, match="'rgb' or 'grey'"):
         to_array(picture(), 16, "gray")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -174,6 +175,20 @@ def test_drawn_copies_keep_their_names_apart(folder, predictor, two_faces, capsy
     assert (copy == (255, 176, 0)).all(axis=2).sum() > 500  # boxes and labels
 
 
+def test_odd_names_are_written_and_drawn(tmp_path, predictor, two_faces):
+    photos, drawn, table = (tmp_path / name for name in ("photos", "drawn", "out.csv"))
+    photos.mkdir()
+    long = "\u8a9e" * 77 + ".png"  # 235 bytes
+    out = io.BytesIO()
+    grey(50, (400, 200)).save(out, "PNG")
+    for name in (os.fsencode(long), b"caf\xe9.png"):
+        (photos / os.fsdecode(name)).write_bytes(out.getvalue())
+    assert cli.main(["predict", str(photos), "--draw", str(drawn), "--out", str(table)]) == 0
+    text = table.read_text(encoding="utf-8")
+    assert "caf\\xe9.png" in text and long in text
+    assert len(list(drawn.iterdir())) == 2
+
+
 def test_a_long_label_stays_inside_the_picture():
     estimate = predict.Estimate(42.0, 30, 55, one_year(42), 0.25)
     corner = predict.Found(Face((280, 190, 30, 30), 1.0, LANDMARKS), None, estimate)
@@ -186,6 +201,7 @@ def test_a_long_label_stays_inside_the_picture():
 def test_bad_words_are_told_before_the_work(tmp_path, predictor, capsys):
     for words, message in (
         ([str(tmp_path)], "no photos in this folder"),
+        ([str(tmp_path), "--draw", str(tmp_path.parent)], "holds the photos; name a folder of"),
         (["a.jpg", "--out", "a.xlsx"], "predictions are written as .csv or .json"),
         (["a.jpg", "--out", str(tmp_path) + "/"], "written as .csv or .json"),
     ):

@@ -23,6 +23,26 @@ def faces(tmp_path_factory):
     return write_sample(tmp_path_factory.mktemp("faces") / "images", n=20)
 
 
+def test_a_relative_folder_counts_from_the_collection(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, folder in (
+        ("AGELIB_DATASETS", paths.datasets_dir),
+        ("AGELIB_RESULTS", paths.results_dir),
+    ):
+        monkeypatch.setenv(name, "mine/there")
+        assert folder() == paths.root() / "mine" / "there"
+        monkeypatch.setenv(name, str(tmp_path))
+        assert folder() == tmp_path
+
+
+def test_an_empty_folder_does_not_hide_the_archive(place, faces):
+    folder = datasets.images_folder("utkface")
+    folder.mkdir(parents=True)
+    with tarfile.open(folder.with_name("UTKFace.tar.gz"), "w:gz") as archive:
+        archive.add(faces, "UTKFace")
+    assert prepare.prepare("utkface", **SMALL).counts["images"] > 20
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """Give folders of data sets and of committed manifests, both empty."""

@@ -15,6 +15,7 @@ from agelib import conversion, near_duplicates, paths, reading, store_writer
 from agelib.catalog import list_images
 from agelib.datasets.source import Source
 from agelib.datasets.utkface import parse_name
+from agelib.files import FolderGoneError
 from agelib.manifests import read_manifest
 from agelib.store import open_store
 
@@ -140,6 +141,20 @@ def test_a_file_that_has_changed_meanwhile_is_read_again(interrupted):
     assert len(read) == 200 - 64 and changed in read
     with open_store(folder.parent / "s.h5", catalog=catalog) as store:
         assert store.read([3]).max(axis=(0, 1, 2)).tolist() == [254, 0, 0]
+
+
+def test_what_was_read_is_kept_when_the_folder_is_away_for_a_while(interrupted):
+    folder, convert = interrupted
+    away = folder.with_name("away")
+
+    def lose(done, total):
+        if done == 128:
+            folder.rename(away)
+
+    with pytest.raises(FolderGoneError, match="is not there; place the images"):
+        convert(progress=lose)
+    away.rename(folder)
+    assert len(convert()[1]) == 200 - 128
 
 
 @pytest.mark.parametrize("change", [{"size": 9}, {"color": "grey"}])

@@ -183,4 +183,4 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
 
 def _leftover(path: PurePosixPath) -> bool:
     """Tell macOS's additions to an archive from its files."""
-    return path.parts[0] == "__MACOSX" or path.name.startswith("._")
+    return path.parts[:1] == ("__MACOSX",) or path.name.startswith("._")

@@ -19,7 +19,7 @@ GENDERS = {"male": "male", "m": "male", "female": "female", "f": "female"}
 _REQUIRED, _OPTIONAL = ("file", "age"), ("gender", "person")
 _COMMAND = "python -m agelib prepare folder IMAGES"
 _FIELDS = {
-    "{age}": r"(?P<age>[0-9]{1,3})",
+    "{age}": r"(?<![0-9])(?P<age>[0-9]{1,3})(?![0-9])",  # a whole number, no part of one
     "{gender}": r"(?P<gender>female|male|f|m|F|M)",
     "{person}": r"(?P<person>[^/]+?)",
     "*": r"[^/]*",
@@ -58,19 +58,30 @@ def label(
         When the table lacks a column, or ages, genders or paths in it are impossible: names the
         first ten of each. When none of its images is in place, or no name fits the pattern.
     """
+    labels = labels_of(images, table=table, pattern=pattern)
+    path = Path(place) / LABELS
+    write_text(path, labels.to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def labels_of(
+    images: Path | str, *, table: Path | None = None, pattern: str | None = None
+) -> pd.DataFrame:
+    """Read the labels of a folder's images, and keep nothing; see `label`, also for what is raised.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns file, age, gender and person, as text; "" where not known.
+    """
     if (table is None) == (pattern is None):
         raise ValueError("give either a table or a pattern")
     images = Path(images)
     if table is None:
-        labels = _of_names(images, pattern)
-    else:
-        labels = _of_table(Path(table))
-        if images.is_dir():
-            # Labels that were kept before are not replaced by those of other images.
-            from_table(images, labels[["file", "age"]], named_by=f"{table}")
-    path = Path(place) / LABELS
-    write_text(path, labels.to_csv(index=False, lineterminator="\n"))
-    return path
+        return _of_names(images, pattern)
+    labels = _of_table(Path(table))
+    from_table(images, labels[["file", "age"]], named_by=f"{table}")
+    return labels
 
 
 def read(folder: Path | str) -> Source:
@@ -97,7 +108,7 @@ def read(folder: Path | str) -> Source:
             f"{path} does not exist: which ages do the images show? Give a table, `{_COMMAND} "
             f"--table FILE.csv`, or a pattern of their names, `{_COMMAND} --pattern '{{age}}_*'`"
         )
-    labels = _of_table(path)
+    labels = _of_table(path, kept=True)
     table = pd.DataFrame(
         {
             "file": labels["file"],
@@ -115,12 +126,18 @@ def _or_none(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column != "", None)
 
 
-def _of_table(path: Path) -> pd.DataFrame:
-    """Read and check a table; columns file, age, gender, person as text."""
+def _of_table(path: Path, *, kept: bool = False) -> pd.DataFrame:
+    """Read and check a table; columns file, age, gender, person as text.
+
+    One that `label` has kept has the names as they are, blanks and backslashes included.
+    """
     remedy = "its first line must name the columns: file,age and, where known, gender,person"
     try:
         # Spreadsheets put a mark of the byte order in front.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        how = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+        table = pd.read_csv(path, **how)
+        # As they stand there: pandas would call a second `age` `age.1`.
+        names = pd.read_csv(path, header=None, nrows=1, **how).iloc[0]
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -130,7 +147,7 @@ def _of_table(path: Path) -> pd.DataFrame:
             f"{path} has rows with more fields than the first line names; put names with a comma "
             f"in quotation marks; {remedy}"
         )
-    table.columns = [str(name).strip().lower() for name in table.columns]
+    table.columns = [str(name).strip().lower() for name in names]
     lacking = [name for name in _REQUIRED if name not in table.columns]
     if lacking:
         found = ", ".join(map(repr, table.columns[:10]))
@@ -141,9 +158,10 @@ def _of_table(path: Path) -> pd.DataFrame:
     if table.columns.duplicated().any() or table.empty:
         raise DataError(f"{path} has no rows, or two columns of one name; {remedy}")
     table = table.reindex(columns=[*_REQUIRED, *_OPTIONAL], fill_value="")
-    table = table.apply(lambda column: column.str.strip())
-    table["file"] = table["file"].str.replace("\\", "/", regex=False).map(_plain)
-    table["age"] = table["age"].str.replace(r"\.0+$", "", regex=True)
+    if not kept:
+        table = table.apply(lambda column: column.str.strip())
+        table["file"] = table["file"].str.replace("\\", "/", regex=False).map(_plain)
+        table["age"] = table["age"].str.replace(r"\.0+$", "", regex=True)
     troubles = [
         _offenders(table["file"], ~table["file"].map(_inside), "is no path below the image folder"),
         _offenders(table["file"], table["file"].duplicated(), "stands there twice"),

@@ -40,6 +40,10 @@ def checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> p
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown kind {kind!r}; choose 'classification' or 'regression'.")
+    if kind == "regression" and "true" in predictions and "expected_age" not in predictions:
+        raise DataError(
+            "The predictions are of classes and hold no ages; evaluate them as 'classification'."
+        )
     estimate = estimate_column(predictions, kind)
     needed = ["file", *(["true", "predicted"] if kind == "classification" else [])]
     needed += ["age", estimate] if estimate else []

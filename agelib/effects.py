@@ -65,9 +65,11 @@ def single_differences(dataset: str, folder: Path | str | None = None) -> pd.Dat
         under other images and another split. ``difference`` is other minus base, in the
         ``unit`` "years" (mean absolute error) or "points" (accuracy, of 100), with a 95 % interval
         ``low`` to ``high`` over the ``n`` test images: of the paired differences, or under another
-        protocol of two independent means. The base of a group is its first experiment by chapter
-        and number, and for the protocol the honest folds. ``reduced`` says whether either is
-        smaller than full size.
+        protocol of two means taken as independent, although test parts may share images. The
+        base of a group is its first experiment by chapter and number, and for the protocol the
+        honest folds where they are there. ``reduced`` says whether either is smaller than full
+        size. Trials that the search stopped early are left out: beside one that went on, or was
+        stopped later, they differ in their epochs as well.
 
     Notes
     -----
@@ -94,10 +96,13 @@ def _runs(dataset: str, folder: Path | str | None) -> list[_Run]:
         if path.parts[-3] != dataset:
             continue
         try:
-            fields = json.loads((path / "record.json").read_text(encoding="utf-8"))["experiment"]
+            summary = json.loads((path / "record.json").read_text(encoding="utf-8"))
+            fields = summary["experiment"]
             number = [int(digits) for digits in re.findall(r"\d+", fields["number"])]
         except (OSError, ValueError, KeyError):
             continue  # named by `results.results_table`
+        if summary.get("pruned"):
+            continue
         fields = {**fields, "pretrained": _pretrained(fields)}
         runs.append((fields["chapter"], number, fields["state"], _Run(path, fields)))
     return [run for *_, run in sorted(runs, key=lambda entry: entry[:3])]

@@ -85,12 +85,26 @@ def cell_text(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 def balanced(subject: pd.DataFrame, by: Sequence[str], *, resamples: int = 1000) -> pd.DataFrame:
     """Return each measure as it would be if every combination of groups were as frequent.
 
+    Parameters
+    ----------
+    subject : DataFrame
+        From `agelib.reference.subject`.
+    by : sequence of str
+        Columns with the groups that are combined; images without one are left out.
+    resamples : int
+        Number of bootstrap samples.
+
     Returns
     -------
     DataFrame
         Indexed by measure: ``as they are`` (mean over images), ``balanced`` (mean over cells)
         with ``low`` and ``high`` (95 % interval), and ``cells`` (those with 30 images or more,
         which alone count).
+
+    Raises
+    ------
+    ValueError
+        If no combination has 30 images.
     """
     known = subject.dropna(subset=list(by))
     size = known.groupby(list(by), observed=True)["error"].transform("size")
@@ -146,7 +160,7 @@ def gaps(
     Raises
     ------
     ValueError
-        If there are fewer than two groups.
+        If fewer than two groups have an image with a stratum.
 
     Notes
     -----
@@ -158,8 +172,8 @@ def gaps(
     stratum = np.zeros(len(number), np.int64) if strata is None else codes(strata)[0]
     taken = (number >= 0) & (stratum >= 0)
     values, number, stratum = np.asarray(values, np.float64)[taken], number[taken], stratum[taken]
-    if len(names) < 2:
-        raise ValueError(f"there is only the group {list(names)}; a gap needs two")
+    if len(there := np.unique(number)) < 2:
+        raise ValueError(f"there are only images of {list(names[there])}; a gap needs two groups")
     shape = (len(names), int(stratum.max()) + 1)
     cells_of = indicator(number * shape[1] + stratum, shape[0] * shape[1]).astype(np.float64)
     sums_of = cells_of.multiply(values).tocsr()
@@ -266,9 +280,7 @@ def gap_table(
     return table.assign(clear=np.where(table["p holm"] < 0.05, "yes", "no"))
 
 
-def compared(
-    before: pd.DataFrame, after: pd.DataFrame, by: str, *, resamples: int = 1000, state: int = 0
-) -> pd.DataFrame:
+def compared(before: pd.DataFrame, after: pd.DataFrame, by: str) -> pd.DataFrame:
     """Return how each measure changes in each group from one network to another, paired by image.
 
     Parameters
@@ -277,8 +289,6 @@ def compared(
         From `agelib.reference.subject`, of the same test images.
     by : str
         Their column with the groups.
-    resamples, state : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -296,7 +306,7 @@ def compared(
     old, new = measures(before), measures(after)
     parts = {}
     for name in old:
-        change = mean_intervals(new[name] - old[name], before[by], resamples=resamples, state=state)
+        change = mean_intervals(new[name] - old[name], before[by])
         means = {
             label: pd.Series(values[name]).groupby(before[by].to_numpy(), observed=True).mean()
             for label, values in (("before", old), ("after", new))

@@ -116,6 +116,20 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path | str) -> Any:
+    """Return what a JSON file of the results holds.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is damaged; names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}; restore it from git or make it again") from error
+
+
 def sha256_text(text: str) -> str:
     """Return the SHA-256 of ``text`` (UTF-8) in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from agelib import manifests
 from agelib.files import DataError
@@ -46,22 +44,17 @@ def guess(dataset: str, records: Sequence[Record], *, labels: str | None) -> dic
     scheme = get_scheme(labels) if labels else None
     errors, gender, hits = [], [], []
     for part in parts:
-        training, test = (_aged(catalog, part, name) for name in ("training", "test"))
+        training, test = (catalog.iloc[rows] for rows in (part.training, part.test))
         if scheme:
-            known, true = (scheme.encode(rows["age"]) for rows in (training, test))
+            known, true = (scheme.of_catalog(rows) for rows in (training, test))
             common = np.bincount(known[known >= 0]).argmax()
             hits.append(true[true >= 0] == common)
             continue
-        errors.append((test["age"] - training["age"].median()).abs().to_numpy(float))
-        gender.append((test["gender"] == training["gender"].mode()[0]).to_numpy())
+        errors.append((test["age"].dropna() - training["age"].median()).abs().to_numpy(float))
+        gender.append((test["gender"].dropna() == training["gender"].mode()[0]).to_numpy())
     if scheme:
         return {"accuracy": float(np.concatenate(hits).mean())}
     error = np.concatenate(errors)
     quantiles = {"median_error": np.median(error), "within_80": np.quantile(error, 0.8)}
     shares = {"cs5": (error <= 5).mean(), "gender_accuracy": np.concatenate(gender).mean()}
     return {"mae": float(error.mean())} | {k: float(v) for k, v in (quantiles | shares).items()}
-
-
-def _aged(catalog: pd.DataFrame, part: Any, name: str) -> pd.DataFrame:
-    rows = catalog.iloc[getattr(part, name)]
-    return rows[rows["age"].notna()]

@@ -16,6 +16,7 @@ from agelib.labels import get_scheme
 from agelib.protocols import PROTOCOLS
 from agelib.readoff import read_off
 from agelib.records import Record, load_record
+from agelib.results import reduced_text
 
 COLUMNS = [
     *("dataset", "question", "metric", "guess", "reported", "reported_n"),
@@ -96,7 +97,7 @@ def records_of(row: pd.Series, folder: Path | str | None = None) -> list[Record]
         record = load_record(place.parent)
         facts = record.experiment
         same = all(facts[name] == row[name] for name in ("name", "protocol", "labels"))
-        if same and facts["image_size"] == row["image_size"]:
+        if same and reduced_text(record.summary) == row["reduced"]:
             found.append(record)
     if not found:
         raise DataError(f"{row['number']} {row['name']}: its records are no longer in {chapter}")

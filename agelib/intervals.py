@@ -61,7 +61,7 @@ def mean_intervals(
     Raises
     ------
     ValueError
-        If there is no image, lengths differ or a value is missing.
+        If there is no image, lengths differ, or a value or a cluster is missing.
 
     Notes
     -----
@@ -104,8 +104,18 @@ def difference_interval(
     -------
     dict
         ``value``, ``low``, ``high``, ``n`` (images of ``a``) and ``n_other``.
+
+    Raises
+    ------
+    ValueError
+        If either has no image, a value or a cluster is missing, or there are not as many
+        clusters as values.
     """
     values = np.concatenate([np.asarray(a, np.float64), np.asarray(b, np.float64)])
+    if not len(a) or not len(b):
+        raise ValueError(f"there are {len(a)} and {len(b)} images; a difference needs some of both")
+    if np.isnan(values).any():
+        raise ValueError(f"{np.isnan(values).sum()} of {len(values)} values are missing")
     of_b = (np.arange(len(values)) >= len(a)).astype(np.int64)
     means, drawn = _means_score(values, of_b, 2, clusters)
 
@@ -126,6 +136,8 @@ def _means_score(
     units = np.arange(n) if clusters is None else pd.factorize(np.asarray(clusters))[0]
     if not len(number) == len(units) == n:
         raise ValueError(f"{n} values, {len(number)} groups and {len(units)} clusters: not as many")
+    if (units < 0).any():
+        raise ValueError(f"{(units < 0).sum()} of {n} images have no cluster; leave them out")
     members = indicator(number, k, rows=number >= 0).astype(np.float64)
     # Sums by group and unit: a block of resamples is then one small product.
     by_unit = indicator(units, int(units.max()) + 1).astype(np.float64).T

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import pandas as pd
 
 from agelib import datasets, manifests, paths, plots, protocols
 from agelib.experiment import Experiment, differences
-from agelib.files import DataError, MissingListError, atomic_path, write_json
+from agelib.files import DataError, MissingListError, atomic_path, read_json, write_json
 from agelib.prepare import build_missing_store, prepare
 from agelib.records import Record, load_record
 from agelib.store import Store
@@ -176,9 +175,11 @@ class Lab:
             Of one chapter, at full size.
         """
         experiments = list(experiments)
+        if not experiments:
+            return []
         path = self.folder(experiments[0]).parent / f"{name}-planned.json"
         wanted = {"planned": [experiment.describe() for experiment in experiments]}
-        if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != wanted:
+        if not path.exists() or read_json(path) != wanted:
             write_json(path, wanted)
         folders = [(self.folder(experiment), experiment) for experiment in experiments]
         return [
@@ -203,7 +204,7 @@ class Lab:
         if self._wanted(path):
             write_json(path, compute())
             self._made.add(path)
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
 
     def arrays(
         self, chapter: str, name: str, compute: Callable[[], dict[str, np.ndarray]]

@@ -79,7 +79,7 @@ def flattery(tables: dict[str, pd.DataFrame], ours: str, *, resamples: int = 100
     ours : str
         The protocol that the others are compared with.
     resamples : int
-        Number of bootstrap samples, over clusters.
+        Number of bootstrap samples: over clusters for ``mae``, over images for the differences.
 
     Returns
     -------
@@ -100,7 +100,8 @@ def flattery(tables: dict[str, pd.DataFrame], ours: str, *, resamples: int = 100
             off = difference_interval(table["error"], base["error"], resamples=resamples)
             row |= _ends("difference", off)
             side = np.repeat(["theirs", "ours"], [len(table), len(base)])
-            same = gaps(both["error"], side, age_group(both["age"]), permutations=1)
+            groups, how = age_group(both["age"]), {"permutations": 1, "resamples": resamples}
+            same = gaps(both["error"], side, groups, **how)
             row |= _ends("same ages", same.rename(columns={"gap": "value"}).loc["theirs"])
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")

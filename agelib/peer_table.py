@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import statistics
 import tempfile
@@ -62,9 +63,15 @@ def own_peers(lab: Lab, experiments: Mapping[str, Experiment], folder: Path) -> 
 
 
 def key(experiments: Mapping[str, Experiment], peers: Sequence[Peer]) -> str:
-    """Return a name for the measurements of these peers: another set is measured anew, together."""
+    """Return a name for the measurements of these peers: another set is measured anew, together.
+
+    So is a peer whose file has changed.
+    """
     told = [experiment.fingerprint for experiment in experiments.values()]
-    told += [repr(dataclasses.replace(peer, file=Path(peer.file).name)) for peer in peers]
+    for peer in peers:
+        place = Path(peer.file)
+        digest = hashlib.sha256(place.read_bytes()).hexdigest()
+        told.append(f"{dataclasses.replace(peer, file=place.name)!r} {digest}")
     return f"estimates-{sha256_text(json.dumps([list(experiments), told]))[:8]}"
 
 

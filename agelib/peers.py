@@ -84,6 +84,15 @@ class Peer:
                 f"peer {self.name!r}: {self.file} is none of {', '.join(SUFFIXES)}; convert it, "
                 "for example with tf2onnx or torch.onnx"
             )
+        if not np.all(np.asarray(self.std)):
+            raise DataError(
+                f"peer {self.name!r}: std is {self.std!r}; give what pixels are divided by"
+            )
+        if self.dtype == "uint8" and (np.any(self.mean) or np.any(np.not_equal(self.std, 1))):
+            raise DataError(
+                f"peer {self.name!r}: mean and std are for float32; leave them out with uint8, or "
+                "say float32"
+            )
         if not (isinstance(self.size, int) and 1 <= self.size <= 1024):
             raise DataError(f"peer {self.name!r}: size is {self.size!r}; give 1 to 1024 pixels")
 

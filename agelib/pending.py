@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from agelib import paths
 from agelib.cluster import as_done, workers
 from agelib.experiment import Experiment
-from agelib.files import DataError
+from agelib.files import DataError, read_json
 from agelib.lab import Lab
 from agelib.protocols import PROTOCOLS
 from agelib.records import find_records
@@ -75,11 +74,11 @@ def pending(results: Path | str | None = None) -> list[Pending]:
     there: set[Experiment] = set()
     found: dict[Experiment, Pending] = {}
     for path in find_records(results):
-        summary = _read(path / "record.json")
+        summary = read_json(path / "record.json")
         experiment = _experiment(summary["experiment"], path)
         full = experiment.full_size()
-        if not summary["reduced"]:
-            there.add(experiment)
+        if not summary["reduced"] or (summary.get("pruned") and not experiment.reduction):
+            there.add(experiment)  # one that was stopped early is not trained again
         smaller = "; ".join(f"{k} {_used(experiment, k, summary)} of {v}"
                             for k, v in summary["reduced"].items())  # fmt: skip
         seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
@@ -90,7 +89,7 @@ def pending(results: Path | str | None = None) -> list[Pending]:
             reason = f"fold {each.fold} is not trained"
             found.setdefault(each, Pending(each, reason, seconds))
     for path in sorted(results.glob("*/*/*-planned.json")):
-        for values in _read(path)["planned"]:
+        for values in read_json(path)["planned"]:
             experiment = _experiment(values, path)
             found.setdefault(experiment, Pending(experiment, "planned", None))
     waiting = [entry for experiment, entry in found.items() if experiment not in there]
@@ -170,13 +169,6 @@ def _train_one(experiment: Experiment, end: float | None, devices: int) -> Train
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
         return Trained(experiment, "failed", first_line(error))
     return Trained(experiment, "done")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}; restore it from git or train again") from error
 
 
 def _experiment(values: dict[str, Any], path: Path) -> Experiment:

@@ -62,8 +62,10 @@ def year_probabilities(predictions: pd.DataFrame) -> np.ndarray:
     probabilities = predictions[columns].to_numpy(dtype="float64")
     # Rounded in the record, and so a little beside one.
     total = probabilities.sum(1, keepdims=True)
-    if not (total > 0).all():
-        raise DataError(f"row {int((total <= 0).argmax())} of the predictions has no probability")
+    bad = ~(total[:, 0] > 0)
+    if bad.any():
+        file = predictions["file"].iloc[int(bad.argmax())]
+        raise DataError(f"the prediction of {file} has no probabilities; train again")
     return probabilities / total
 
 

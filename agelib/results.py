@@ -193,7 +193,7 @@ def _row(summary: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, An
     row: dict[str, Any] = {name: str(experiment[name]) for name in names}
     row |= {name: int(experiment[name]) for name in ("state", "image_size")}
     row["fold"] = None if experiment["fold"] is None else int(experiment["fold"])
-    row["reduced"] = _reduced(summary["reduced"], experiment)
+    row["reduced"] = reduced_text(summary)
     row["parameters"] = int(summary["parameters"])
     row |= {name: float(summary[name]) for name in ("seconds", "images_per_second")}
     row |= {name: str(summary[name]) for name in ("backend", "hardware")}
@@ -209,9 +209,16 @@ def _scores(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return row | {"n": max((entry["n"] for entry in metrics.values()), default=None)}
 
 
-def _reduced(reduced: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
-    used = {**experiment, **experiment.get("recipe", {})}
-    return "; ".join(f"{name} {used.get(name, '?')} of {full}" for name, full in reduced.items())
+def reduced_text(summary: Mapping[str, Any]) -> str:
+    """Say what of a record is smaller than full size, "" when nothing is.
+
+    Parameters
+    ----------
+    summary : mapping
+        What its ``record.json`` holds; the epochs are those it was trained for.
+    """
+    used = {**summary["experiment"], "epochs": summary["epochs"]}
+    return "; ".join(f"{k} {used.get(k, '?')} of {full}" for k, full in summary["reduced"].items())
 
 
 def _summary_row(members: list[_Read], *, resamples: int) -> dict[str, Any]:

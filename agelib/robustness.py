@@ -48,8 +48,8 @@ def responses(lab: Lab, experiment: Experiment) -> dict[str, np.ndarray]:
     -------
     dict of str to ndarray
         ``name``, ``age``, ``female`` (as annotated), each (n,), of 1,000 images spread evenly over
-        the test part in order of file name, which begins with the age, or of all where there are
-        fewer; ``level`` (l,); for each
+        the test part in order of file name (in UTKFace it begins with the age), or of all where
+        there are fewer; ``level`` (l,); for each
         corruption ``<kind> age`` (l, n), years to two decimals, and ``<kind> female`` (l, n),
         whether the network says female.
     """

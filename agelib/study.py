@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from agelib.experiment import Experiment
-from agelib.files import DataError, sha256_text, write_json
+from agelib.files import DataError, read_json, sha256_text, write_json
 from agelib.lab import Lab
 from agelib.records import Record, load_record
 from agelib.trials import NOT_INSERTED, choose, hyperparameters, search_space
@@ -96,7 +96,7 @@ class Study:
         path = self.lab.folder(experiment) / "failed.json"
         if not path.exists() or path.with_name("record.json").exists():
             return ""
-        note = _read(path)
+        note = read_json(path)
         return note["reason"] if note["experiment"] == experiment.describe() else ""
 
     def _ended(self, experiment: Experiment) -> bool:
@@ -223,7 +223,7 @@ class Study:
         """Return the proposals of this search that have a record or a note of failure."""
         found = {}
         for path in self.folder.glob(f"{PROPOSED}.*/*.json"):
-            experiment = Experiment.from_description(_read(path)["experiment"])
+            experiment = Experiment.from_description(read_json(path)["experiment"])
             # Another image size or budget is another search.
             if experiment == self._proposal(experiment.number, hyperparameters(experiment)):
                 found[experiment.number] = experiment
@@ -253,13 +253,6 @@ class Study:
                 self._add(experiment, {})
                 return True
         return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; restore it from git or train again") from error
 
 
 def _storage(path: Path) -> JournalStorage:

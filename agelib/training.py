@@ -144,11 +144,12 @@ def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
             scores = network.evaluate(held_out, verbose=0, return_dict=True)
             row = {_short(key): float(values[-1]) for key, values in fit.history.items()}
             row |= {f"val_{_short(key)}": float(value) for key, value in scores.items()}
-            if not np.isfinite(row["loss"]):
-                raise DivergedError(
-                    f"{experiment.slug}: the loss is {row['loss']} in epoch {epoch + 1}; "
-                    "lower the learning rate"
-                )
+            for name, value in row.items():
+                if not np.isfinite(value):
+                    raise DivergedError(
+                        f"{experiment.slug}: {name} is {value} in epoch {epoch + 1}; lower the "
+                        "learning rate"
+                    )
             score = row[f"val_{head.monitor}"] * (1 if head.larger_is_better else -1)
             checkpoints.keep_best(network, score)
             if raw:
@@ -232,8 +233,7 @@ class _Run:
         backend.seed(experiment.state)
         head = head_of(experiment)
         self.parts = make_parts(experiment, head, store, catalog, split)
-        measured = self.parts["training"].images.take(slice(0, 2000))
-        self.network = build(experiment, images=measured)
+        self.network = build(experiment, images=self._measured())
         if init is not None:
             take_over(self.network, keras.saving.load_model(init, compile=False))
         self.frozen, self.ahead = None, 0.0
@@ -254,6 +254,14 @@ class _Run:
             backend.synchronize(self.trained)
             compile_network(self.trained, experiment, head, len(self.parts["training"].rows))
         backend.compile_augmentation(self.trained)
+
+    def _measured(self) -> np.ndarray | None:
+        """Return images for the preprocessing that measures some, spread over the training part."""
+        if self.experiment.preprocessing != "standardize":
+            return None
+        images = self.parts["training"].images
+        rows = np.linspace(0, len(images) - 1, min(2000, len(images))).round().astype(int)
+        return images.take(rows)
 
     def conclude(self, manifest: str, *, pruned: bool) -> Record:
         """Write record and network of the best epoch, and remove the checkpoints."""
@@ -313,12 +321,6 @@ def _summary(experiment, network, parts, history, best_epoch, seconds) -> dict[s
         "seconds": round(seconds, 2),
         "images_per_second": round(len(parts["training"].rows) * len(history) / seconds, 1),
         "backend": backend.name(),
-        "versions": {
-            name: version(name) for name in ("keras", "numpy", _distribution(backend.name()))
-        },
+        "versions": {name: version(name) for name in ("keras", "numpy", backend.name())},
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-
-
-def _distribution(backend_name: str) -> str:
-    return {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}[backend_name]

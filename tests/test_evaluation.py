@@ -299,6 +299,12 @@ def test_bad_regressions_and_arguments_are_refused():
         evaluate(table, kind="regression", resamples=0)
 
 
+def test_classes_are_no_years():
+    table = pd.DataFrame({"file": ["a"], "age": [5], "true": [0], "predicted": [0], "p0": [1.0]})
+    with pytest.raises(DataError, match="evaluate them as 'classification'"):
+        evaluate(table, kind="regression")
+
+
 def test_nullable_ages_of_a_manifest_are_numbers():
     table = regression()
     nullable = table.assign(age=table["age"].astype("Int64"))

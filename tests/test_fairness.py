@@ -194,3 +194,9 @@ def test_two_networks_are_compared_image_by_image():
     assert table.loc[("mae", "young"), "n"] == young.sum()
     with pytest.raises(ValueError, match="different images"):
         compared(before, after.iloc[1:], "age_group")
+
+
+@pytest.mark.parametrize("strata", [[None, None], ["old", None]])
+def test_a_gap_needs_two_groups_with_strata(strata):
+    with pytest.raises(ValueError, match="a gap needs two groups"):
+        gaps(np.array([1.0, 2.0]), ["a", "b"], pd.Series(strata, dtype="str"), permutations=1)

@@ -72,3 +72,16 @@ def test_difference_of_two_samples():
 def test_bad_input_is_refused(values, groups, message):
     with pytest.raises(ValueError, match=message):
         mean_intervals(values, groups)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "clusters", "message"),
+    [
+        ([], [1.0], None, "0 and 1 images"),
+        ([1.0], [np.nan], None, "1 of 2 values are missing"),
+        ([1.0], [2.0], [3, None], "1 of 2 images have no cluster"),
+    ],
+)
+def test_bad_differences_are_refused(a, b, clusters, message):
+    with pytest.raises(ValueError, match=message):
+        difference_interval(a, b, clusters=clusters)

@@ -10,6 +10,7 @@ from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.lab import start
 from agelib.labels import get_scheme
+from agelib.paths import results_dir
 from agelib.pipeline import Images
 from agelib.reference import reference
 from agelib.throughput import feeding_rate, store_facts
@@ -126,6 +127,15 @@ def test_facts_and_arrays_are_computed_once_and_kept_plain(lab):
     again = lab.arrays("99-test", "arrays", lambda: 1 / 0)
     np.testing.assert_array_equal(drawn["x"], again["x"])
     assert len(calls) == 1
+
+
+def test_damaged_facts_are_named(lab):
+    lab.facts("99-test", "damaged", lambda: {"n": 1})
+    (path,) = results_dir().rglob("damaged.json")
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"damaged\.json: .*restore it from git or make it again"):
+        lab.facts("99-test", "damaged", dict)
+    assert lab.planned("none", []) == []
 
 
 def test_a_reader_without_weights_is_told_the_remedy(lab):

@@ -24,7 +24,11 @@ def test_pixels_are_scaled_in_the_peers_own_order_of_channels():
     assert (plain == PIXELS).all()
     scaled = peers.prepared(peer(color="bgr", mean=[0, 1, 2], std=[1, 2, 4]), PIXELS)
     assert scaled[0, 0, 0].tolist() == [2, 0, -0.5]  # blue 2, (green 1 - 1) / 2, (red 0 - 2) / 4
-    assert peers.prepared(peer(dtype="uint8", mean=9), PIXELS).dtype == np.uint8
+    assert peers.prepared(peer(dtype="uint8"), PIXELS).dtype == np.uint8
+    with pytest.raises(DataError, match="mean and std are for float32"):
+        peer(dtype="uint8", mean=9)
+    with pytest.raises(DataError, match=r"std is \[1, 0, 1\]"):
+        peer(std=[1, 0, 1])
     turned = peers.prepared(peer(layout="nchw"), PIXELS)
     assert turned.shape == (2, 3, 4, 4)
     assert turned[0, :, 0, 0].tolist() == [0, 1, 2]
@@ -91,13 +95,15 @@ def test_descriptions_are_found_beside_their_files(tmp_path):
             peers.find_peers(tmp_path)
 
 
-def test_another_set_or_description_has_another_key():
-    experiments = {}
-    one, other = peer(), peer(mean=1.0)
-    assert peer_table.key(experiments, [one]) != peer_table.key(experiments, [other])
-    # Where the file lies does not matter.
-    moved = dataclasses.replace(one, file="elsewhere/theirs.onnx")
-    assert peer_table.key(experiments, [one]) == peer_table.key(experiments, [moved])
+def test_another_set_description_or_file_has_another_key(tmp_path):
+    def key(content, folder="here", **how):
+        path = tmp_path / folder / "theirs.onnx"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return peer_table.key({}, [dataclasses.replace(peer(**how), file=str(path))])
+
+    assert key(b"a") == key(b"a", "elsewhere")  # where the file lies does not matter
+    assert len({key(b"a"), key(b"b"), key(b"a", mean=1.0), peer_table.key({}, [])}) == 4
 
 
 def test_damaged_files_are_named(tmp_path):

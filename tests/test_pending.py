@@ -1,6 +1,7 @@
 """What waits at full size, and training it within a budget."""
 
 import json
+import shutil
 
 import pytest
 
@@ -52,6 +53,16 @@ def test_a_reduced_record_waits_until_the_full_one_is_there(lab):
     assert pending() == []
     # The chapter asks for the reduced one and now gets the full one.
     assert lab.record(SMALL).summary["reduced"] == {}
+
+
+def test_a_trial_that_was_stopped_early_at_full_size_does_not_wait(lab):
+    for experiment, waits in ((FULL, False), (SMALL, True)):
+        folder = lab.record(experiment).folder
+        text = (folder / "record.json").read_text(encoding="utf-8")
+        summary = json.loads(text) | {"pruned": True, "reduced": {"epochs": 4}}
+        (folder / "record.json").write_text(json.dumps(summary), encoding="utf-8")
+        assert bool(pending()) == waits
+        shutil.rmtree(folder)
 
 
 def test_missing_folds_wait_behind_and_the_quickest_goes_first(lab):

@@ -44,7 +44,8 @@ def test_images_outside_the_scheme_are_left_out():
 def test_predictions_without_years_and_schemes_without_classes_are_refused():
     with pytest.raises(DataError, match=r"first p7.*per-year-101"):
         read_off(distribution([5], [{5: 1.0}]).drop(columns="p7"), "decades-7")
-    with pytest.raises(DataError, match="row 0 of the predictions has no probability"):
-        read_off(distribution([5], [{5: 0.0}]), "decades-7")
+    for nothing in (0.0, np.nan):
+        with pytest.raises(DataError, match=r"the prediction of 1\.jpg has no probabilities"):
+            read_off(distribution([5, 6], [{5: 1.0}, {5: nothing}]), "decades-7")
     with pytest.raises(ValueError, match="no classes"):
         read_off(distribution([5], [{5: 1.0}]), "age")

@@ -18,6 +18,7 @@ from agelib.results import (
 )
 
 CIRCUMSTANCES = {
+    "epochs": 5,
     "parameters": 61_706,
     "seconds": 12.5,
     "images_per_second": 980.0,

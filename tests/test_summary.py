@@ -1,12 +1,14 @@
 """What opens chapter 90: pairs that differ in one thing, the one table, three figures."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import board, effects, headline, plots_summary
+from agelib import board, effects, guesses, headline, plots_summary
 from agelib.files import DataError
 from agelib.records import write_record
 
@@ -19,6 +21,7 @@ BASE = {
     **{"init": None, "image_size": 32, "color": "rgb", "preprocessing": "scale"},
     **{"recipe": {"epochs": 5}, "reduction": {}},
 }
+FULL = {"epochs": 5, "reduced": {}, "metrics": {}}
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +30,13 @@ def _closed_figures():
     plt.close("all")
 
 
-def write(folder, predictions, **changes):
+def write(folder, predictions, *, facts=FULL, **changes):
     experiment = {**BASE, **changes}
     name = f"{experiment['number']}-x-{experiment['protocol']}-{experiment['fold']}"
-    place = folder / "utkface" / experiment["chapter"] / f"{name}-{experiment['state']}"
+    name += "-".join(map(str, [experiment["state"], *facts["reduced"]]))
+    place = folder / "utkface" / experiment["chapter"] / name
     history = pd.DataFrame({"loss": [1.0]}, index=pd.Index([1], name="epoch"))
-    summary = {"experiment": experiment, "reduced": {}, "metrics": {}}
-    return write_record(place, summary, history, predictions)
+    return write_record(place, {"experiment": experiment, **facts}, history, predictions)
 
 
 def classes(hits, files=None):
@@ -68,6 +71,14 @@ def test_a_pair_that_differs_in_two_factors_is_only_another_network(tmp_path):
     table = effects.single_differences("utkface", tmp_path)
     assert list(table["factor"]) == ["whole network"]
     assert table["difference"].iloc[0] == 50
+
+
+def test_a_trial_that_was_stopped_early_is_no_pair(tmp_path):
+    write(tmp_path, classes([1, 0]))
+    write(
+        tmp_path, classes([1, 1]), number="1.1", options={"bn": True}, facts=FULL | {"pruned": True}
+    )
+    assert effects.single_differences("utkface", tmp_path).empty
 
 
 def test_other_labels_are_not_compared_in_points(tmp_path):
@@ -145,9 +156,31 @@ def test_a_row_without_records_is_refused(tmp_path):
 def test_records_of_a_row_are_its_folds_of_the_lowest_state(tmp_path):
     for fold, state in ((0, 1), (1, 0), (0, 0)):
         write(tmp_path, classes([1], [f"{fold}.jpg"]), fold=fold, state=state)
-    found = headline.records_of(pd.Series(BASE), tmp_path)
+    smaller = FULL | {"epochs": 2, "reduced": {"epochs": 5}}
+    write(tmp_path, classes([0], ["0.jpg"]), facts=smaller)
+    found = headline.records_of(pd.Series(BASE | {"reduced": ""}), tmp_path)
     folds = [(record.experiment["fold"], record.experiment["state"]) for record in found]
     assert folds == [(0, 0), (1, 0)]
+    (found,) = headline.records_of(pd.Series(BASE | {"reduced": "epochs 2 of 5"}), tmp_path)
+    assert found.summary["epochs"] == 2
+
+
+def test_a_guess_by_hand(monkeypatch):
+    ages = pd.array([10, 20, 30, None, None, None], "Int64")
+    first, last = ([None, None, None, *ends] for ends in ([0, 60, 60], [2, 100, 100]))
+    ends = {"age_from": pd.array(first, "Int64"), "age_to": pd.array(last, "Int64")}
+    catalog = pd.DataFrame({"age": ages, **ends})
+    catalog["gender"] = ["male", "male", "female", None, "male", "female"]
+    parts = SimpleNamespace(training=[0, 1, 4, 5], test=[2, 3, 4])
+    monkeypatch.setattr(guesses.manifests, "load_manifest", lambda dataset: catalog)
+    monkeypatch.setattr(guesses, "split", lambda *a, **how: parts)
+    record = SimpleNamespace(experiment={"protocol": "p", "fold": 0})
+    found = guesses.guess("adience", [record], labels=None)
+    # The median of 10 and 20; of the known genders one of two is male.
+    assert (found["mae"], found["gender_accuracy"]) == (15, 0.5)
+    # The class that most of the training part has, 60 and above, is that of one in three.
+    found = guesses.guess("adience", [record], labels="adience-8")
+    assert found == {"accuracy": pytest.approx(1 / 3)}
 
 
 def test_where_the_true_age_lies_given_the_estimate():

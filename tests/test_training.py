@@ -168,6 +168,17 @@ def test_a_loss_that_is_not_a_number_stops_with_the_remedy(tmp_path, data):
     assert load_records_is_empty(tmp_path)
 
 
+def test_a_validation_that_is_no_number_is_divergence(tmp_path, data, monkeypatch):
+    evaluate = keras.Model.evaluate
+
+    def lost(self, *words, **how):
+        return dict.fromkeys(evaluate(self, *words, **how), np.nan)
+
+    monkeypatch.setattr(keras.Model, "evaluate", lost)
+    with pytest.raises(DivergedError, match=r"val_\w+ is nan in epoch 1"):
+        run(STRIPES, tmp_path, data)
+
+
 def load_records_is_empty(folder):
     with pytest.raises(DataError):
         load_record(folder)

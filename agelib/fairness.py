@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from agelib.bootstrap import bootstrap, indicator
-from agelib.intervals import codes, mean_intervals
+from agelib.intervals import codes, holm, mean_intervals
 
 SMALL = 30
 _FEWEST = 5  # of fewer a bootstrap draws the same few images again and again
@@ -224,26 +224,34 @@ def _permuted(values: np.ndarray, stratum: np.ndarray, permutations: int):
         yield out
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Correct p-values for their number by Holm's step-down method (1979).
+def gaps_by_stratum(subject: pd.DataFrame, measure: str, by: str, strata: str) -> pd.DataFrame:
+    """Return the gaps of a measure between groups in each stratum alone; a mean can hide a turn.
 
     Parameters
     ----------
-    p : ndarray of shape (k,)
-        Missing values stay missing and are not counted.
+    subject : DataFrame
+        From `agelib.reference.subject`.
+    measure : str
+        One of `measures`.
+    by, strata : str
+        Columns with the groups, and with what they are compared within, such as the age group.
 
     Returns
     -------
-    ndarray of shape (k,)
-        A corrected value below 0.05 is significant with all tests taken together.
+    DataFrame
+        Indexed by stratum and group: ``gap`` (group minus the others), ``low``, ``high`` (95 %
+        bootstrap interval) and ``n``, without a test. A stratum of a single group is left out.
     """
-    p = np.asarray(p, np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * (len(order) - np.arange(len(order)))
-    corrected = np.full(len(p), np.nan)
-    corrected[order] = np.maximum.accumulate(steps).clip(max=1)
-    return corrected
+    tables = {
+        stratum: gaps(measures(part)[measure], part[by], permutations=1).drop(
+            columns=["p", "p holm"]
+        )
+        for stratum, part in subject.groupby(strata, observed=True)
+        if part[by].nunique() > 1
+    }
+    if not tables:
+        return pd.DataFrame(columns=["gap", "low", "high", "n"])
+    return pd.concat(tables, names=[strata, by])
 
 
 def gap_table(

@@ -149,3 +149,25 @@ def _means_score(
         return np.divide(total, size, out=np.full_like(total, np.nan), where=size > 0)
 
     return score, by_unit.shape[1]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Correct p-values for their number by Holm's step-down method (1979).
+
+    Parameters
+    ----------
+    p : ndarray of shape (k,)
+        Missing values stay missing and are not counted.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        A corrected value below 0.05 is significant with all tests taken together.
+    """
+    p = np.asarray(p, np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * (len(order) - np.arange(len(order)))
+    corrected = np.full(len(p), np.nan)
+    corrected[order] = np.maximum.accumulate(steps).clip(max=1)
+    return corrected

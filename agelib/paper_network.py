@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from agelib import abstention, conformal, fairness, readoff, uncertainty
@@ -53,6 +54,10 @@ def fairness_values(subject: pd.DataFrame) -> dict[str, str]:
     row = large.loc[worst]
     ends = {"value": row["mae"], "low": row["mae low"], "high": row["mae high"]}
     balanced = fairness.balanced(subject, ["race", "gender", "age_group"]).loc["mae"]
+    turns = fairness.gaps_by_stratum(subject, "bias", "race", "age_group")
+    spans = turns[turns["n"] >= fairness.SMALL].groupby("race")["gap"].agg(np.ptp)
+    of_one = turns.xs(spans.idxmax(), level="race")
+    first, last = of_one["gap"].idxmax(), of_one["gap"].idxmin()
     return {
         "fair.cells": count(len(cells)),
         "fair.small": count(cells["small"].sum()),
@@ -61,6 +66,9 @@ def fairness_values(subject: pd.DataFrame) -> dict[str, str]:
         "fair.worst_mae": with_ends(ends, 1),
         "fair.worst_n": count(row["n"]),
         "fair.balanced": with_ends(balanced, 2, value="balanced"),
+        "fair.turns": str(spans.idxmax()),
+        "fair.turns_older": f"{with_ends(of_one.loc[first], 1, value='gap')} at {first}",
+        "fair.turns_younger": f"{with_ends(of_one.loc[last], 1, value='gap')} at {last}",
     }
 
 

@@ -231,7 +231,7 @@ def _years_table(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, list
     guess = answers.set_index("metric")["guess"]
     cells = [f"{guess['mae']:.2f}", f"{guess['cs5']:.3f}", f"{guess['gender_accuracy']:.3f}", ""]
     rows.append(["the median age of everyone", "", "", *cells])
-    names = ["network", "pixels", "10⁶ weights", "MAE (years)", "CS@5", "gender", "folds"]
+    names = ["network", "pixels stored", "10⁶ weights", "MAE (years)", "CS@5", "gender", "folds"]
     return text_table(names, rows)
 
 

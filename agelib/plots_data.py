@@ -255,5 +255,6 @@ def sample_grid(
         ax.imshow(image.squeeze() if grey else image, cmap="gray", vmin=0, vmax=255)
         if titles is not None:
             ax.set_title(str(titles[number]), fontsize=7, loc="center", pad=2)
-    figure.suptitle(f"{title} ({images_text(len(images))})", x=0.01, ha="left")
+    # Pictures, not images of a data set: one may be the mean of thousands.
+    figure.suptitle(f"{title} (n = {len(images)} pictures)", x=0.01, ha="left")
     return grid.ravel()[: len(images)]

@@ -201,7 +201,7 @@ def metric_comparison(
             fontsize=plt.rcParams["ytick.labelsize"],
         )
     if chance is not None:
-        ax.axvline(chance, color=COLOURS["unknown"], linestyle=":", label="chance")
+        ax.axvline(chance, color=COLOURS["unknown"], linestyle=":", label="a guess")
         ax.legend()
     sizes = table["n"].unique()
     labels = table["label"].astype(str)
@@ -245,9 +245,11 @@ def reported_versus_ours(table: pd.DataFrame, metric: str, *, ax: Axes | None = 
     styles = {"reported": ("D", -0.22), "replicated": ("o", 0.0), "honest": ("s", 0.22)}
     counts = []
     for kind, (marker, shift) in styles.items():
+        if not table[kind].notna().any():
+            continue
         place = {"rows": rows + shift, "colour": COLOURS[kind], "marker": marker}
         _dots(ax, table, kind, ends.get(kind), label=kind, **place)
-        if kind in ends and table[kind].notna().any():
+        if kind in ends:
             sizes = table.loc[table[kind].notna(), f"{kind}_n"].astype(int)
             ends_of_n = dict.fromkeys((f"{sizes.min():,}", f"{sizes.max():,}"))
             counts.append(f"n = {' to '.join(ends_of_n)} {kind}")

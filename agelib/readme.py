@@ -104,8 +104,9 @@ def results_part() -> str:
 _ALT = ("How many years networks are off", "Reported, replicated and honest accuracy")
 _FIRST = """\
 How well can a network tell an age from a face? The figure shows mean absolute errors of the
-expected age (chapter 15 also names the median, which is a little closer) on photographs of UTKFace
-of which no network has seen a copy; a star marks one trained at less than full size. The table
+expected age (chapter 15 decides by the median, which for its best networks is no closer, but being
+a whole year has more answers within five) on photographs of UTKFace of which no network has seen a
+copy; a star marks one trained at less than full size. The table
 sets the best network beside a guess that looks at no image, and beside the best that the replayed
 projects reported on their own split. It is the best of all on these very images, which its
 interval does not account for. What matters most, and how sure one can be of a single estimate, is

@@ -89,7 +89,7 @@ def test_map_without_evidence_is_zero_and_said(images):
     assert not neither.any() and np.isfinite(neither).all()
     axes = activations.plot_overlays(images, blue, ["a", "b"])
     assert [ax.get_title() for ax in axes] == ["a", "b\nno evidence"]
-    assert axes[0].figure.get_suptitle().endswith("(n = 2 images)")
+    assert axes[0].figure.get_suptitle().endswith("(n = 2 pictures)")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])

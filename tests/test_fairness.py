@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from agelib.fairness import balanced, cell_text, cells, compared, gap_table, gaps, holm
+from agelib.fairness import (
+    balanced,
+    cell_text,
+    cells,
+    compared,
+    gap_table,
+    gaps,
+    gaps_by_stratum,
+)
+from agelib.intervals import holm
 from agelib.reference import subject
 
 
@@ -200,3 +209,18 @@ def test_two_networks_are_compared_image_by_image():
 def test_a_gap_needs_two_groups_with_strata(strata):
     with pytest.raises(ValueError, match="a gap needs two groups"):
         gaps(np.array([1.0, 2.0]), ["a", "b"], pd.Series(strata, dtype="str"), permutations=1)
+
+
+def test_gaps_by_stratum_by_hand():
+    subject = pd.DataFrame(
+        {
+            "error": [3.0, 1.0, -4.0, 2.0, 5.0],
+            "gender_right": True,
+            "race": ["a", "b", "a", "b", "a"],
+            "age_group": ["young", "young", "old", "old", "ancient"],
+        }
+    )
+    found = gaps_by_stratum(subject, "bias", "race", "age_group")["gap"].to_dict()
+    # The ancient are all of one race.
+    assert found == {("old", "a"): -6, ("old", "b"): 6, ("young", "a"): 2, ("young", "b"): -2}
+    assert gaps_by_stratum(subject.iloc[4:], "bias", "race", "age_group").empty

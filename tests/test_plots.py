@@ -191,7 +191,7 @@ def test_sample_grid_draws_colour_and_grey():
     assert len(axes) == 10 and [ax.get_title() for ax in axes][-1] == "t9"
     assert len(axes[0].figure.axes) == 12
     assert axes[1].images[0].get_array().shape == (5, 5)
-    assert axes[0].figure.get_suptitle() == "Samples (n = 10 images)"
+    assert axes[0].figure.get_suptitle() == "Samples (n = 10 pictures)"
 
 
 def test_sample_grid_refuses_what_it_cannot_show():
@@ -273,7 +273,7 @@ def test_metric_comparison(table):
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first row on top
     assert ax.get_xlabel() == "Mean absolute error (years)"
     assert title(ax) == "Mean absolute error with 95 % intervals\nn = 384 images"
-    assert legend(ax) == ["chance"]
+    assert legend(ax) == ["a guess"]
 
 
 def test_metric_comparison_says_n_beside_each_name_when_they_differ(table):

@@ -15,6 +15,7 @@ from agelib.files import DataError, read_json
 from agelib.lab import Lab
 from agelib.protocols import PROTOCOLS
 from agelib.records import find_records
+from agelib.results import reduced_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +80,9 @@ def pending(results: Path | str | None = None) -> list[Pending]:
         full = experiment.full_size()
         if not summary["reduced"] or (summary.get("pruned") and not experiment.reduction):
             there.add(experiment)  # one that was stopped early is not trained again
-        smaller = "; ".join(f"{k} {_used(experiment, k, summary)} of {v}"
-                            for k, v in summary["reduced"].items())  # fmt: skip
         seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
         if summary["reduced"]:
-            found[full] = Pending(full, f"reduced: {smaller}", seconds)
+            found[full] = Pending(full, f"reduced: {reduced_text(summary)}", seconds)
             continue
         for each in _folds(full):
             reason = f"fold {each.fold} is not trained"
@@ -184,10 +183,6 @@ def _folds(experiment: Experiment) -> list[Experiment]:
     if experiment.fold is None or experiment.state or protocol is None:
         return [experiment]
     return experiment.over_folds(experiment.protocol, protocol.n_folds)
-
-
-def _used(experiment: Experiment, name: str, summary: dict[str, Any]) -> Any:
-    return summary["epochs"] if name == "epochs" else getattr(experiment, name)
 
 
 def _ratio(full: Experiment, used: Experiment, epochs: int) -> float:

@@ -29,7 +29,7 @@ from agelib.datasets.sample import write_sample
 from agelib.files import DataError, writing
 from agelib.labels import get_scheme
 from agelib.manifests import load_manifest
-from agelib.protocols import Split, class_counts
+from agelib.protocols import Split
 from agelib.restructure import plan, restructure
 from agelib.store import open_store
 
@@ -362,46 +362,3 @@ def test_names_that_are_not_utf_8_are_refused_by_name(place):
     with pytest.raises(DataError, match=r"name '30_0_0_\\udce9\.jpg' is not valid UTF-8; rename"):
         prepare.prepare("utkface", **SMALL)
     assert visible(place / "utkface") == []
-
-
-# Classes and numbers
-
-
-def test_a_class_without_images_keeps_its_folder_and_its_number(tmp_path):
-    ages = [5] * 6 + [25] * 6 + [35] * 3  # nobody of 11 to 20, nobody of 31 to 40 to test on
-    files = [f"{row:02}.jpg" for row in range(len(ages))]
-    table = pd.DataFrame({"file": files, "age": pd.array(ages, dtype="Int64")})
-    parts = np.array([0, 1, 2] * 4 + [0, 0, 1])
-    split = Split("test", None, *(np.flatnonzero(parts == part) for part in range(3)), "")
-    scheme = get_scheme("decades-7")
-    counts = class_counts(table, split, scheme)
-    assert counts.loc["11-20"].tolist() == [0, 0, 0] and counts.loc["31-40"].tolist() == [2, 1, 0]
-    for name in files:
-        (tmp_path / "images").mkdir(exist_ok=True)
-        (tmp_path / "images" / name).write_bytes(name.encode())
-    done = restructure(plan(table, split, scheme), tmp_path / "images", tmp_path / "classes")
-    # Programs number classes by the folders they find: all parts must have the same.
-    found = [sorted(os.listdir(tmp_path / "classes" / part)) for part in split.parts()]
-    assert found == [["01-10", "21-30", "31-40"]] * 3
-    assert done.counts.loc["31-40"].tolist() == [2, 1, 0]
-
-
-def test_a_folder_of_100_000_files_is_listed_once(elsewhere, monkeypatch):
-    for part in range(3):
-        (elsewhere / f"{part}").mkdir()
-    expected = sorted(f"{number % 3}/{number:05}.jpg" for number in range(100_000))
-    for file in expected:
-        os.close(os.open(elsewhere / file, os.O_CREAT))
-    scanned, looked = [], []
-    real, is_file = os.scandir, Path.is_file
-    monkeypatch.setattr(os, "scandir", lambda folder: scanned.append(folder) or real(folder))
-    monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or is_file(path))
-    files = catalog.list_images(elsewhere)
-    catalog.require_images(elsewhere, files)
-    assert files == expected
-    assert (len(scanned), len(looked)) == (4, 100_000)
-    for file in files[:30_000]:
-        os.unlink(elsewhere / file)
-    first = ", ".join(files[:3])
-    with pytest.raises(DataError, match=f"30000 of 100000 images are missing in .*: {first} …"):
-        catalog.require_images(elsewhere, files)

@@ -1,5 +1,7 @@
 import hashlib
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +167,24 @@ def test_a_name_with_a_line_break_is_refused(tmp_path):
 def test_a_folder_that_is_gone_is_said_once(tmp_path):
     with pytest.raises(DataError, match="gone is not there; place the images"):
         read_files(tmp_path / "gone", ["a.jpg"], sink=Held(1))
+
+
+def test_a_folder_of_100_000_files_is_listed_once(tmp_path, monkeypatch):
+    for part in range(3):
+        (tmp_path / f"{part}").mkdir()
+    expected = sorted(f"{number % 3}/{number:05}.jpg" for number in range(100_000))
+    for file in expected:
+        os.close(os.open(tmp_path / file, os.O_CREAT))
+    scanned, looked = [], []
+    real, is_file = os.scandir, Path.is_file
+    monkeypatch.setattr(os, "scandir", lambda folder: scanned.append(folder) or real(folder))
+    monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or is_file(path))
+    files = list_images(tmp_path)
+    require_images(tmp_path, files)
+    assert files == expected
+    assert (len(scanned), len(looked)) == (4, 100_000)
+    for file in files[:30_000]:
+        os.unlink(tmp_path / file)
+    first = ", ".join(files[:3])
+    with pytest.raises(DataError, match=f"30000 of 100000 images are missing in .*: {first} …"):
+        require_images(tmp_path, files)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agelib.files import DataError
 from agelib.labels import SCHEMES, get_scheme
-from agelib.protocols import PARTS, Split
+from agelib.protocols import PARTS, Split, class_counts
 from agelib.restructure import plan, restructure
 
 AGES = [5] * 12 + [15] * 6 + [25] * 9 + [75] * 3
@@ -259,3 +259,22 @@ def test_images_in_folders_never_collide(folders, names, tmp_path_factory):
     assert restructure(made, root / "images", root / "classes").linked == len(files)
     laid = files_in(root / "classes" / "test" / "01-10")
     assert sorted((root / "classes/test/01-10" / name).read_text() for name in laid) == files
+
+
+def test_a_class_without_images_keeps_its_folder_and_its_number(tmp_path):
+    ages = [5] * 6 + [25] * 6 + [35] * 3  # nobody of 11 to 20, nobody of 31 to 40 to test on
+    files = [f"{row:02}.jpg" for row in range(len(ages))]
+    table = pd.DataFrame({"file": files, "age": pd.array(ages, dtype="Int64")})
+    parts = np.array([0, 1, 2] * 4 + [0, 0, 1])
+    split = Split("test", None, *(np.flatnonzero(parts == part) for part in range(3)), "")
+    scheme = get_scheme("decades-7")
+    counts = class_counts(table, split, scheme)
+    assert counts.loc["11-20"].tolist() == [0, 0, 0] and counts.loc["31-40"].tolist() == [2, 1, 0]
+    for name in files:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(name.encode())
+    done = restructure(plan(table, split, scheme), tmp_path / "images", tmp_path / "classes")
+    # Programs number classes by the folders they find: all parts must have the same.
+    found = [sorted(os.listdir(tmp_path / "classes" / part)) for part in split.parts()]
+    assert found == [["01-10", "21-30", "31-40"]] * 3
+    assert done.counts.loc["31-40"].tolist() == [2, 1, 0]

@@ -52,11 +52,11 @@ def reported_and_ours(
     Returns
     -------
     DataFrame
-        ``chapter``, ``label``, ``labels``, ``reported`` (on a test part; on validation where
-        ``reported_n`` is missing), ``reported_n``; ``replicated`` (ours under the project's
-        protocol) and ``honest`` (ours under the data set's five folds with the same labels), each
-        with ``_low``, ``_high``, ``_n`` and ``_reduced``; ``parameters``. One row
-        per reported experiment that has a record; a full-size one goes before a reduced one.
+        ``chapter``, ``label``, ``labels``, ``project`` (whose number), ``reported`` (on a test
+        part; on validation where ``reported_n`` is missing), ``reported_n``; ``replicated`` (ours
+        under the project's protocol) and ``honest`` (ours under the data set's five folds with the
+        same labels), each with ``_low``, ``_high``, ``_n`` and ``_reduced``; ``parameters``. One
+        row per reported experiment that has a record; a full-size one goes before a reduced one.
         What there is not is missing.
     """
     honest = {datasets.get(name).five_fold for name in datasets.names()}
@@ -71,6 +71,7 @@ def reported_and_ours(
             continue
         label = f"{same.iloc[0]['number']} {same.iloc[0]['name']}"
         row = {"chapter": entry.chapter, "label": label, "labels": entry.labels}
+        row["project"] = entry.project
         # On another data set, such as the built-in sample, the project reported nothing.
         same_data = same.iloc[0]["dataset"] == entry.dataset
         # What a project measured on validation only stands in for a test part that it lacked.

@@ -69,7 +69,8 @@ def single_differences(dataset: str, folder: Path | str | None = None) -> pd.Dat
         base of a group is its first experiment by chapter and number, and for the protocol the
         honest folds where they are there. ``reduced`` says whether either is smaller than full
         size. Trials that the search stopped early are left out: beside one that went on, or was
-        stopped later, they differ in their epochs as well.
+        stopped later, they differ in their epochs as well. Under "whole network" stand only pairs
+        that differ in more than one of the factors before it.
 
     Notes
     -----
@@ -84,9 +85,21 @@ def single_differences(dataset: str, folder: Path | str | None = None) -> pd.Dat
     for factor, fields in FACTORS.items():
         for group in _groups(runs if "state" in fields else once, (*_NAMES, *fields)):
             rows += _compared(factor, group, fields, load)
+    rows = _told_once(rows)
     for group in _groups(once, ("fold", "protocol", "state")):
         rows += _protocols_compared(group, load)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _told_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out pairs of whole networks that differ in one factor and are told under it."""
+    names = ("base", "other", "protocol", "labels")
+    told = {tuple(row[name] for name in names) for row in rows if row["factor"] != "whole network"}
+    return [
+        row
+        for row in rows
+        if row["factor"] != "whole network" or tuple(row[name] for name in names) not in told
+    ]
 
 
 def _runs(dataset: str, folder: Path | str | None) -> list[_Run]:

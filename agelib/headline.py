@@ -19,7 +19,7 @@ from agelib.records import Record, load_record
 from agelib.results import reduced_text
 
 COLUMNS = [
-    *("dataset", "question", "metric", "guess", "reported", "reported_n"),
+    *("dataset", "question", "metric", "guess", "reported", "reported_by", "reported_n"),
     *("value", "low", "high", "n", "folds", "network", "reduced"),
 ]
 # Metric, question, digits.
@@ -82,6 +82,32 @@ def in_years(
     return rows.assign(label=label, **ends)
 
 
+def over_folds(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Say of networks how far off they are on the first fold, and how folds differ.
+
+    A network of one fold is tested on its images alone: with others it is compared on these. And
+    folds have a network each, so their spread holds the luck of training, which an interval over
+    images does not.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `in_years`.
+    records : DataFrame
+        From :func:`agelib.results.results_table`.
+
+    Returns
+    -------
+    DataFrame
+        ``rows`` with ``first_fold`` (mean absolute error there, years) and ``folds_sd`` (standard
+        deviation over folds, years; missing with one). Of the lowest random state.
+    """
+    same = ["dataset", "chapter", "number", "name", "protocol", "labels", "reduced"]
+    lowest = records.groupby(same)["state"].transform("min")
+    chosen = records[records["state"] == lowest].sort_values("fold").groupby(same)["mae"]
+    return rows.join(chosen.agg(first_fold="first", folds_sd="std"), on=same)
+
+
 def records_of(row: pd.Series, folder: Path | str | None = None) -> list[Record]:
     """Return the records that a row of the summary was made from: one, or one a fold.
 
@@ -119,20 +145,27 @@ def answers(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``COLUMNS``. ``guess`` says the same of every image: the median age, or the
-        largest class, of the training part. ``reported`` is the best of the source projects
-        under their own split (``reported_n`` test images; missing: on validation). ``value`` is the
-        best network's, with a 95 % interval over the ``n`` test images of ``folds`` folds; classes
-        may be read off a distribution over years. The best is chosen on the same images, among
-        all of a protocol: its interval does not say so.
+        largest class, of the training part. ``reported`` is the best number of
+        :func:`agelib.comparison.reported`, ``reported_by`` a project or others under its rules on
+        their own split (``reported_n`` test images; missing: on validation). ``value`` is the best
+        network's of those tested on most folds, with a 95 % interval over the ``n`` test images of
+        ``folds`` folds; classes may be read off a distribution over years. The best is chosen on
+        the same images, among all of a protocol: its interval does not say so.
     """
     rows: list[dict[str, Any]] = []
-    best = in_years(summary, dataset).head(1)
+    best = _on_most_folds(in_years(summary, dataset)).head(1)
     years = (best.iloc[0], records_of(best.iloc[0])) if len(best) else None
     if years:
         rows += _year_rows(*years)
     for labels in _CLASSES:
         rows += _class_row(summary, dataset, labels, years)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "folds": "Int64"})
+
+
+def _on_most_folds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out networks tested on fewer folds: another fold is another set of images."""
+    folds = rows["folds"].fillna(1)
+    return rows[folds == folds.max()]
 
 
 def _year_rows(row: pd.Series, records: list[Record]) -> list[dict[str, Any]]:
@@ -166,7 +199,7 @@ def _class_row(
     rows = rows[rows["protocol"] == honest_protocol(dataset)]
     if rows.empty:
         return []
-    best = rows.sort_values("accuracy", ascending=False, kind="stable").iloc[0]
+    best = _on_most_folds(rows).sort_values("accuracy", ascending=False, kind="stable").iloc[0]
     records = records_of(best)
     mine = _ours(best["accuracy"], best["low"], best["high"], best, records, of=int(best["n"]))
     if years and "p100" in years[1][0].predictions:
@@ -183,7 +216,7 @@ def _class_row(
 
 def _entry(dataset: str, question: str, metric: str, guessed: float | None, told: tuple) -> dict:
     facts = {"dataset": dataset, "question": question, "metric": metric, "guess": guessed}
-    return facts | {"reported": told[0], "reported_n": told[1]}
+    return facts | dict(zip(("reported", "reported_by", "reported_n"), told, strict=True))
 
 
 def _ours(
@@ -196,17 +229,17 @@ def _ours(
 
 
 def _reported(dataset: str, metric: str, labels: tuple[str, ...]) -> tuple:
-    """Return the best number that a project reported, and on how many test images."""
+    """Return the best number that was reported, by whom, and on how many test images."""
     told = comparison.reported()
     told = told[(told["dataset"] == dataset) & (told["metric"] == metric)]
     told = told[told["labels"].isin(labels)]
     value = told["value"].fillna(told["validation"])
     if value.dropna().empty:
-        return None, None
+        return None, None, None
     best = told.loc[value.idxmin() if metric == "mae" else value.idxmax()]
     if pd.isna(best["value"]):
-        return float(best["validation"]), None
-    return float(best["value"]), float(best["n"])
+        return float(best["validation"]), best["project"], None
+    return float(best["value"]), best["project"], float(best["n"])
 
 
 def quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, float]:
@@ -224,9 +257,16 @@ def quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, f
     value, low, high : float
         The ends are the values at the ranks n * share +- 1.96 sqrt(n * share * (1 - share)):
         no shape of the distribution is assumed.
+
+    Raises
+    ------
+    ValueError
+        If there is no value, or one that is no finite number.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
+    if not n or not np.isfinite(ordered).all():
+        raise ValueError(f"a quantile needs finite numbers, one at the least; these are {n} values")
     half = 1.96 * np.sqrt(n * share * (1 - share))
     ranks = np.clip([np.floor(n * share - half) - 1, np.ceil(n * share + half)], 0, n - 1)
     low, high = ordered[ranks.astype(int)]
@@ -254,7 +294,8 @@ def answers_text(table: pd.DataFrame) -> pd.DataFrame:
         told = "" if pd.isna(row["reported"]) else f"{row['reported']:{number}}"
         if told:
             n = row["reported_n"]
-            told += " (validation)" if pd.isna(n) else f" (n = {n:,.0f})"
+            told += f" ({row['reported_by']}, "
+            told += "validation)" if pd.isna(n) else f"n = {n:,.0f})"
         folds = "" if pd.isna(row["folds"]) else f", {row['folds']} of 5 folds"
         less = f"; {row['reduced']}" if row["reduced"] else ""
         rows.append(

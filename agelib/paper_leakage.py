@@ -22,7 +22,8 @@ _SPLITS = {
     "utkface-random": "at random",
     "utkface-random-apart": "copies apart",
 }
-_STATES = {"utkface-random": 2, "utkface-random-apart": 2}
+_PAIR = ("utkface-random", "utkface-random-apart")
+_STATES = dict.fromkeys(_PAIR, 2)
 
 
 def split_tables(lab: Lab) -> tuple[dict[str, pd.DataFrame], Record]:
@@ -65,6 +66,17 @@ def _records(lab: Lab, experiments: Iterable[Experiment]) -> list[Record]:
     return lab.records(experiments)
 
 
+def _by_state(lab: Lab) -> list[str]:
+    """Return what copies change on the images that have one, for each random state by itself."""
+    runs = [_records(lab, reference.quick(lab).on(n).over_states(_STATES[n])) for n in _PAIR]
+    splits, changes = [lab.split(name) for name in _PAIR], []
+    for records in zip(*runs, strict=True):
+        pair = (leakage.scored([r], lab.catalog, s) for r, s in zip(records, splits, strict=True))
+        change = leakage.worth(*pair).loc["with a twin", "change"]
+        changes.append(f"{change:.2f}".replace("-", "−"))
+    return changes
+
+
 def flattery(lab: Lab, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return `agelib.leakage.flattery` of the other splits, named as in the paper.
 
@@ -81,7 +93,7 @@ def flattery(lab: Lab, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def leakage_values(lab: Lab, tables: dict[str, pd.DataFrame], ours: Record) -> dict[str, str]:
     """Return, by name, what copies and splits are worth; all but ``lab`` is from `split_tables`."""
-    worth = leakage.worth(tables["utkface-random"], tables["utkface-random-apart"])
+    worth = leakage.worth(*(tables[name] for name in _PAIR))
     table = tables["utkface-random"]
     twin, changed = table[table["twin"]], worth.loc["with a twin"]
     copying = mean_intervals(twin["copying"], clusters=twin["cluster"]).loc["all"]
@@ -98,6 +110,7 @@ def leakage_values(lab: Lab, tables: dict[str, pd.DataFrame], ours: Record) -> d
         "leak.apart": f"{changed['apart']:.2f}",
         "leak.with": f"{changed['with copies']:.2f}",
         "leak.twins": with_ends(changed, value="change"),
+        "leak.twins_by_state": listed(_by_state(lab)),
         "leak.twins_words": told_apart(changed, "help", "harm", "do nothing that is clear"),
         "leak.rest": with_ends(worth.loc["without"], value="change"),
         "leak.all": with_ends(worth.loc["all"], value="change"),

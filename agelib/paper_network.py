@@ -10,6 +10,7 @@ from agelib.intervals import mean_intervals
 from agelib.paper_text import count, text_table, with_ends
 
 _ANSWERED = (1.0, 0.9, 0.5)
+_NEARLY = 0.02  # how far the coverage of a nearly calibrated distribution may be off
 
 
 def uncertainty_values(subject: pd.DataFrame) -> dict[str, str]:
@@ -32,8 +33,9 @@ def uncertainty_values(subject: pd.DataFrame) -> dict[str, str]:
         "abstain.gain": with_ends(gain),
     }
     wide, narrow = coverage["low"] > coverage.index, coverage["high"] < coverage.index
-    words = "too wide" if wide.all() else "too narrow" if narrow.all() else "nearly calibrated"
-    values["central.words"] = words
+    off = (coverage["coverage"] - coverage.index).abs().max()
+    words = "too wide" if wide.all() else "too narrow" if narrow.all() else "not calibrated"
+    values["central.words"] = "nearly calibrated" if off < _NEARLY else words
     for level in coverage.index:
         row = coverage.loc[level].rename({"coverage": "value"})
         values[f"central.{100 * level:.0f}"] = with_ends(100 * row, 1)

@@ -12,6 +12,7 @@ from agelib import (
     comparison,
     effects,
     headline,
+    labelnoise,
     paper_beyond,
     paper_leakage,
     paper_network,
@@ -32,16 +33,16 @@ def open_lab() -> Lab:
 def compute() -> dict[str, dict[str, Any]]:
     """Return all ``values`` (name to text) and ``tables`` (name to columns and rows of text)."""
     lab = open_lab()
-    everything = results.summarise()
+    everything, records = results.summarise(), results.results_table()
     summary = everything[everything["dataset"] == DATASET].reset_index(drop=True)
     answers = headline.answers(summary, DATASET)
     subject, responses = reference.subject(lab), paper_beyond.responses(lab)
     values = {
         **_data(lab),
         **_protocols(lab),
-        **_extent(everything),
+        **_extent(everything, records),
         **_projects(summary),
-        **_best(summary, answers),
+        **_best(summary, answers, records),
         **paper_network.uncertainty_values(subject),
         **paper_network.fairness_values(subject),
         **paper_leakage.leakage_values(lab, *paper_leakage.split_tables(lab)),
@@ -52,7 +53,7 @@ def compute() -> dict[str, dict[str, Any]]:
     tables = {
         "protocols": _protocol_table(lab),
         "reported": _reported_table(summary),
-        "years": _years_table(summary, answers),
+        "years": _years_table(summary, answers, records),
         "answers": _answers_table(answers),
         "effects": _effects_table(pairs),
         "groups": paper_network.groups_table(subject),
@@ -69,12 +70,15 @@ def _data(lab: Lab) -> dict[str, str]:
     sizes = catalog.groupby("cluster")["file"].transform("size")
     copies = catalog[(sizes > 1) & catalog["usable"]]
     gap = copies.groupby("cluster")["age"].agg(lambda ages: ages.max() - ages.min()).astype(float)
+    floor = labelnoise.label_floor(catalog).loc["all"]
     kept = catalog[catalog["keep"] & catalog["age"].notna()]
     ages = kept["age"].astype(float)
     return found | {
         "data.cluster_share": percent(len(copies) / len(catalog)),
         "data.conflict_share": percent((gap > 0).mean(), 0),
         "data.mean_gap": f"{gap.mean():.1f}",
+        "data.conflict_gap": f"{gap[gap > 0].mean():.1f}",
+        "data.label_floor": with_ends(floor, value="floor"),
         "data.gap_over_five": count((gap > 5).sum()),
         "data.gap_over_ten": count((gap > 10).sum()),
         "data.oldest": count(ages.max()),
@@ -111,9 +115,8 @@ def _protocol_table(lab: Lab) -> dict[str, list]:
     return text_table(["name", "what", "training", "validation", "test"], rows)
 
 
-def _extent(everything: pd.DataFrame) -> dict[str, str]:
-    table = results.results_table()
-    table = table[table["dataset"] != "sample"]
+def _extent(everything: pd.DataFrame, records: pd.DataFrame) -> dict[str, str]:
+    table = records[records["dataset"] != "sample"]
     everything = everything[everything["dataset"] != "sample"]
     full = everything["reduced"] == ""
     return {
@@ -121,6 +124,8 @@ def _extent(everything: pd.DataFrame) -> dict[str, str]:
         "extent.experiments": count(len(everything)),
         "extent.full": count(full.sum()),
         "extent.reduced": count((~full).sum()),
+        # What was trained on a GPU was trained with JAX.
+        "extent.gpu": count((table["backend"] != "tensorflow").sum()),
         "extent.hours": count(table["seconds"].sum() / 3600),
         "extent.hardware": ", ".join(sorted(table["hardware"].unique())),
     }
@@ -134,15 +139,17 @@ def _projects(summary: pd.DataFrame) -> dict[str, str]:
     )
     small = both[both["replicated_n"] < 1000]
     half = (small["replicated_high"] - small["replicated_low"]).mean() / 2
-    folds = table[
-        (table["labels"] == "decades-7") & table[["replicated", "honest"]].notna().all(axis=1)
-    ]
-    higher = folds["honest_low"] > folds["replicated"]
+    folds = both[(both["labels"] == "decades-7") & (both["honest_reduced"] == "")]
+    folds = folds[folds["honest"].notna()]
+    # Of two means taken as independent: P1's part is small beside the folds'.
+    half_widths = [(folds[f"{k}_high"] - folds[f"{k}_low"]) / 2 for k in ("honest", "replicated")]
+    higher = folds["honest"] - folds["replicated"] > np.hypot(*half_widths)
     own = summary.assign(label=summary["number"] + " " + summary["name"])
     own = own[own["chapter"].isin(folds["chapter"]) & own["label"].isin(folds["label"])]
     own = own[own["labels"] == "decades-7"].groupby("protocol")["macro_f1"].agg(["min", "max"])
     spans = {name: f"{row['min']:.2f} to {row['max']:.2f}" for name, row in own.iterrows()}
-    chance = summary[(summary["labels"] == "decades-7") & (summary["states"] > 1)]
+    chance = summary[(summary["protocol"] == "p1-decades") & (summary["states"] > 1)]
+    chance = chance.loc[chance["accuracy_sd"].idxmax()]
     return {
         "projects.compared": count(len(both)),
         "projects.inside": count(inside.sum()),
@@ -151,8 +158,8 @@ def _projects(summary: pd.DataFrame) -> dict[str, str]:
         "projects.f1_replicated": spans["p1-decades"],
         "projects.f1_honest": spans["utkface-5fold"],
         "projects.half_width": f"{100 * half:.1f}",
-        "projects.state_sd": f"{100 * chance['accuracy_sd'].max():.1f}",
-        "projects.states": count(chance["states"].max()),
+        "projects.state_sd": f"{100 * chance['accuracy_sd']:.1f}",
+        "projects.states": count(chance["states"]),
     }
 
 
@@ -172,14 +179,18 @@ def _reported_table(summary: pd.DataFrame) -> dict[str, list]:
     return text_table(["network (labels)", "reported", "their split", "honest folds"], rows)
 
 
-def _best(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, str]:
+def _best(summary: pd.DataFrame, answers: pd.DataFrame, records: pd.DataFrame) -> dict[str, str]:
     rows = answers.set_index("metric")
     mae = rows.loc["mae"]
+    ranked = headline.over_folds(headline.in_years(summary, DATASET), records)
+    ranked = ranked[ranked["folds"] == mae["folds"]]
     values = {
         "best.network": mae["network"].partition(": ")[2].partition(" ")[2],
         "best.mae": with_ends(mae),
         "best.n": count(mae["n"]),
         "best.folds": count(mae["folds"]),
+        "best.folds_sd": f"{ranked.iloc[0]['folds_sd']:.2f}",
+        "best.first_fold": f"{ranked.iloc[0]['first_fold']:.2f}",
         "best.guess": f"{mae['guess']:.2f}",
         "best.median": f"{rows.loc['median_error', 'value']:.1f}",
         "best.eighty": f"{rows.loc['within_80', 'value']:.1f}",
@@ -197,13 +208,13 @@ def _best(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, str]:
         below, above = mae["high"] < row["value"], mae["low"] > row["value"]
         words = "below" if below else "above" if above else "not to be told apart from"
         values[f"anchor.{name}.ours"] = words
-    scratch = headline.in_years(summary, DATASET)
-    scratch = scratch[(scratch["reduced"] == "") & (scratch["parameters"] < 2e6)]
+    scratch = ranked[(ranked["reduced"] == "") & (ranked["parameters"] < 2e6)]
     if len(scratch):
         row = scratch.iloc[0]
         ends = {"value": row["mae"], "low": row["mae_low"], "high": row["mae_high"]}
         values["small.mae"] = with_ends(ends)
         values["small.network"] = row["name"]
+        values["small.folds_sd"] = f"{row['folds_sd']:.2f}"
         values["small.parameters"] = f"{row['parameters'] / 1e6:.1f} million"
         values["small.size"] = count(row["image_size"])
     return values
@@ -214,25 +225,30 @@ def _less(reduced: str) -> str:
     return f", trained at less than full size ({reduced})" if reduced else ""
 
 
-def _years_table(summary: pd.DataFrame, answers: pd.DataFrame) -> dict[str, list]:
+def _years_table(
+    summary: pd.DataFrame, answers: pd.DataFrame, records: pd.DataFrame
+) -> dict[str, list]:
     rows = []
     best = headline.in_years(summary, DATASET, per_chapter=2).head(10)
+    best = headline.over_folds(best, records)
     for row in best.to_dict("records"):
         ends = {"value": row["mae"], "low": row["mae_low"], "high": row["mae_high"]}
         size = [count(row["image_size"]), f"{row['parameters'] / 1e6:.1f}"]
         gender = "" if pd.isna(row["gender_accuracy"]) else f"{row['gender_accuracy']:.3f}"
         star = "" if row["reduced"] == "" else " *"
         network = f"{row['chapter'][:2]}: {row['number']} {row['name']}{star}"
-        folds = f"{row['folds']}"
-        rows.append([network, *size, with_ends(ends), f"{row['cs5']:.3f}", gender, folds])
+        one = f"{row['first_fold']:.2f}"
+        rows.append(
+            [network, *size, with_ends(ends), f"{row['folds']}", one, f"{row['cs5']:.3f}", gender]
+        )
     for row in headline.anchors(DATASET).to_dict("records"):
         name = f"ResNet-50, {row['start']} (literature)"
-        rows.append([name, str(row["image_size"]), "", f"{row['value']:.2f}", "", "", ""])
+        rows.append([name, str(row["image_size"]), "", f"{row['value']:.2f}", *[""] * 4])
     guess = answers.set_index("metric")["guess"]
-    cells = [f"{guess['mae']:.2f}", f"{guess['cs5']:.3f}", f"{guess['gender_accuracy']:.3f}", ""]
-    rows.append(["the median age of everyone", "", "", *cells])
-    names = ["network", "pixels stored", "10⁶ weights", "MAE (years)", "CS@5", "gender", "folds"]
-    return text_table(names, rows)
+    cells = [f"{guess['mae']:.2f}", "", "", f"{guess['cs5']:.3f}"]
+    rows.append(["the median age of everyone", "", "", *cells, f"{guess['gender_accuracy']:.3f}"])
+    names = ["network", "pixels stored", "10⁶ weights", "MAE (years)", "folds", "MAE, first fold"]
+    return text_table([*names, "CS@5", "gender"], rows)
 
 
 def _answers_table(answers: pd.DataFrame) -> dict[str, list]:
@@ -269,7 +285,9 @@ def _effects_table(pairs: pd.DataFrame) -> dict[str, list]:
 
 
 def _effects(pairs: pd.DataFrame) -> dict[str, str]:
-    points = pairs[pairs["unit"] == "points"]
+    whole = pairs["factor"] == "whole network"
+    points = pairs[(pairs["unit"] == "points") & ~whole]
     typical = points["difference"].abs().groupby(points["factor"]).median()
     values = {f"effect.{name}": f"{value:.1f}" for name, value in typical.items()}
-    return values | {"effect.pairs": count(len(pairs)), "effect.largest": typical.idxmax()}
+    counts = {"effect.pairs": count((~whole).sum()), "effect.whole": count(whole.sum())}
+    return values | counts | {"effect.largest": typical.idxmax()}

@@ -14,6 +14,7 @@ from agelib.plots_results import COLOURS, images_text, metric_comparison
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _LEAST = 30
+_LEAST_STATES = 10  # pairs that the grey band is drawn from
 _BIN = 10  # years
 
 
@@ -74,7 +75,8 @@ def what_matters(table: pd.DataFrame) -> np.ndarray:
     ndarray of Axes
         One for each unit there is; better is to the right, and the factor with the largest typical
         (median absolute) change is on top. Filled: the 95 % interval excludes zero. Four of five
-        changes that another random state alone made lie in the grey band.
+        changes that another random state alone made lie in the grey band; with fewer than ten of
+        these there is none.
 
     Raises
     ------
@@ -97,8 +99,9 @@ def _factors(ax: Axes, table: pd.DataFrame, unit: str) -> None:
     sign = -1 if unit == "years" else 1
     size = table["difference"].abs().groupby(table["factor"]).agg(["median", "size"])
     size = size.sort_values("median", ascending=False)
-    if "random state" in size.index:
-        chance = table.loc[table["factor"] == "random state", "difference"].abs().quantile(0.8)
+    alone = table.loc[table["factor"] == "random state", "difference"].abs()
+    if len(alone) >= _LEAST_STATES:
+        chance = alone.quantile(0.8)
         ax.axvspan(-chance, chance, color=COLOURS["unknown"], alpha=0.25, linewidth=0)
     for row, name in enumerate(size.index):
         pairs = table[table["factor"] == name].sort_values("difference")

@@ -68,13 +68,13 @@ def results_markdown(table: pd.DataFrame) -> str:
     table : DataFrame
         From `compared`.
     """
-    head = ["experiment", "metric", "reported", "replicated: their images and split"]
-    lines = [f"| {' | '.join([*head, 'honest: five folds'])} |", "|---|---|---|---|---|"]
+    head = ["experiment", "metric", "reported", "replicated: their split", "honest: five folds"]
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
     for row in table.to_dict("records"):
         digits = _METRICS[row["metric"]]
         n = "validation" if pd.isna(row["reported_n"]) else f"n = {row['reported_n']:,}"
         cells = [f"{row['label']} ({row['labels']})", row["metric"].replace("_", " ")]
-        cells.append(f"{row['reported']:.{digits}f} ({n})")
+        cells.append(f"{row['reported']:.{digits}f} ({row['project']}, {n})")
         cells += [_ours(row, kind, digits) for kind in ("replicated", "honest")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -108,9 +108,9 @@ expected age (chapter 15 decides by the median, which for its best networks is n
 a whole year has more answers within five) on photographs of UTKFace of which no network has seen a
 copy; a star marks one trained at less than full size. The table
 sets the best network beside a guess that looks at no image, and beside the best that the replayed
-projects reported on their own split. It is the best of all on these very images, which its
-interval does not account for. What matters most, and how sure one can be of a single estimate, is
-in the other two figures that open
+projects, or others under the same rules, reported on their own split. It is the best of all on
+these very images, which its interval does not account for. What matters most, and how sure one can
+be of a single estimate, is in the other two figures that open
 [90 · Summarized results](notebooks/90-summarized-results.ipynb).
 """
 _SECOND = "## Reported, replicated, honest\n"
@@ -119,8 +119,11 @@ Accuracy on seven decades of UTKFace, with 95 % bootstrap intervals over the tes
 is what the project gave, on a test part or only on validation; *replicated* is ours on their images
 and their split; *honest* is ours on cleaned images with no copy of a photograph on both sides: all
 five folds where n is above 20,000, else the first one so far. The table says the same for every
-network with a reported number. Where it says what was reduced, the number is one for that smaller
-size; an empty cell has no record yet.
+network with a reported number and a record. P5 had 5,000 images and no test part: we train on these
+and test on all others, so its reported and replicated numbers are of different images. The best
+classmates, under P5's rules, had other networks than those of ours that stand beside them. Where
+the table says what was reduced, the number is one for that smaller size; an empty cell has no
+record yet.
 """
 
 

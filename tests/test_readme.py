@@ -18,10 +18,16 @@ def test_figures_and_tables_are_those_from_the_records():
 def test_a_cell_without_a_record_is_empty():
     facts = {"honest": 0.54, "honest_low": 0.5, "honest_high": 0.58, "honest_n": 384}
     none = {f"replicated{end}": float("nan") for end in ("", "_low", "_high", "_n", "_reduced")}
-    row = {"label": "1.0 A", "labels": "decades-7", "metric": "accuracy", "reported": 0.5}
+    row = {
+        "label": "1.0 A",
+        "labels": "decades-7",
+        "metric": "accuracy",
+        "reported": 0.5,
+        "project": "P1",
+    }
     row |= {"reported_n": float("nan"), "honest_reduced": "epochs 1 of 9", **facts, **none}
     line = readme.results_markdown(pd.DataFrame([row])).splitlines()[-1]
-    expected = "| 0.500 (validation) |  | 0.540 [0.500, 0.580] (n = 384); epochs 1 of 9 |"
+    expected = "| 0.500 (P1, validation) |  | 0.540 [0.500, 0.580] (n = 384); epochs 1 of 9 |"
     assert line == f"| 1.0 A (decades-7) | accuracy {expected}"
 
 

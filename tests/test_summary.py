@@ -96,7 +96,8 @@ def test_folds_that_both_have_are_pooled_and_states_compared_once(tmp_path):
     table = effects.single_differences("utkface", tmp_path).set_index("factor")
     assert table.loc["architecture", ["difference", "n"]].tolist() == [75, 4]
     assert table.loc["random state", ["difference", "n"]].tolist() == [100, 2]
-    assert len(table) == 3 and "whole network" in table.index
+    # The pair of architectures is one of whole networks as well, and told once.
+    assert len(table) == 2
 
 
 def test_another_protocol_is_compared_with_the_folds_as_two_means(tmp_path):
@@ -139,12 +140,34 @@ def test_the_protocol_whose_numbers_count():
 def test_the_table_as_text_says_what_is_missing_and_what_is_small():
     row = dict.fromkeys(headline.COLUMNS) | {"question": "mean error (years)", "metric": "mae"}
     row |= {"value": 5.0, "low": 4.5, "high": 5.5, "n": 4548, "folds": 1, "network": "10: 3.0 A"}
-    table = pd.DataFrame([row | {"reduced": "epochs 4 of 10", "reported": 5.67}])
+    row |= {"reduced": "epochs 4 of 10", "reported": 5.67, "reported_by": "P5"}
+    table = pd.DataFrame([row])
     text = headline.answers_text(table).iloc[0]
     assert text.tolist() == [
-        *("", "5.67 (validation)", "5.00 [4.50, 5.50]"),
+        *("", "5.67 (P5, validation)", "5.00 [4.50, 5.50]"),
         *("4,548, 1 of 5 folds", "10: 3.0 A; epochs 4 of 10"),
     ]
+
+
+def test_no_number_is_no_quantile():
+    for values in ([], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="finite numbers"):
+            headline.quantile_interval(values, 0.8)
+
+
+def test_folds_have_their_first_and_their_spread_beside_the_mean():
+    row = BASE | {"dataset": "utkface", "reduced": "", "state": 0}
+    runs = [row | {"fold": fold, "mae": mae} for fold, mae in ((1, 7.0), (0, 5.0), (2, 6.0))]
+    runs += [row | {"fold": 0, "mae": 1.0, "state": 1}, row | {"number": "2.0", "mae": 4.0}]
+    rows = pd.DataFrame([row, row | {"number": "2.0"}])
+    found = headline.over_folds(rows, pd.DataFrame(runs).astype({"fold": "Int64"}))
+    assert found["first_fold"].tolist() == [5.0, 4.0]
+    assert found["folds_sd"].fillna(-1).tolist() == [1.0, -1.0]
+
+
+def test_the_best_is_sought_among_those_tested_on_most_folds():
+    rows = pd.DataFrame({"folds": [1, 5, 5, None], "mae": [4.0, 5.0, 6.0, 3.0]})
+    assert headline._on_most_folds(rows.astype({"folds": "Int64"}))["mae"].tolist() == [5.0, 6.0]
 
 
 def test_a_row_without_records_is_refused(tmp_path):

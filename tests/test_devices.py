@@ -70,8 +70,10 @@ def stop(epoch, score):
 told = {"backend": name()}
 for devices in (1, 2):
     folder = Path(sys.argv[2]) / str(devices)
+    # Two are interrupted and go on: as if they had not been, and as one would.
     try:
-        train(experiment, folder, devices=devices, after_epoch=stop, **data)
+        after = stop if devices == 2 else None
+        record = train(experiment, folder, devices=devices, after_epoch=after, **data)
     except KeyboardInterrupt:
         record = train(experiment, folder, devices=devices, **data)
     # Keras means a loss over batches, whatever their sizes; metrics it means over images.

@@ -5,8 +5,9 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from scanned import scan
 
-from agelib.catalog import list_images, scan
+from agelib.catalog import list_images
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.images import load_image, to_array

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from agelib.cluster import in_order, workers
+from agelib.cores import available_cores
 from agelib.files import DataError, FolderGoneError
 from agelib.images import CHANNELS, decode, thumbnail, to_array
 
@@ -132,13 +133,6 @@ def read_files(
             done += len(block.facts)
             if progress is not None:
                 progress(done, len(files))
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read_file(path: str, fact: np.void) -> Image.Image | None:

@@ -59,9 +59,8 @@ class Outcome:
     output : Path or None
         The executed notebook; of a failed one as far as it came, ``NAME-failed.ipynb``.
     reason : str
-        Why it failed or was skipped, in one line; names the cell that failed.
-    cell : int or None
-        Number of the code cell that failed, from 1, not counting injected parameters.
+        Why it failed or was skipped, in one line; names the cell that failed by its number among
+        the code cells, from 1, not counting injected parameters.
     """
 
     name: str
@@ -69,7 +68,6 @@ class Outcome:
     seconds: float = 0.0
     output: Path | None = None
     reason: str = ""
-    cell: int | None = None
 
 
 @dataclass(eq=False)
@@ -190,13 +188,12 @@ def _collect(running: Here, seconds: float) -> Outcome:
     if not running.partial.exists():
         return Outcome(task.name, "failed", seconds, reason=last)
     os.replace(running.partial, failed)
-    cell, reason = _failed_cell(failed, last)
-    return Outcome(task.name, "failed", seconds, failed, reason, cell)
+    return Outcome(task.name, "failed", seconds, failed, _reason(failed, last))
 
 
-def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
-    """Return the number of the cell that failed and a line that says where and why."""
-    number, found, reason = 0, None, last_line
+def _reason(notebook: Path, last_line: str) -> str:
+    """Return a line that says which cell failed, and why."""
+    number, where, reason = 0, "", last_line
     if "DeadKernelError" in last_line:
         reason = "the kernel died, which mostly means that memory ran out"
     for cell in nbformat.read(notebook, as_version=4).cells:
@@ -205,15 +202,14 @@ def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
         if "injected-parameters" not in cell.metadata.get("tags", ()):
             number += 1
         if cell.metadata.get("papermill", {}).get("start_time"):
-            found = number, (cell.source.strip().splitlines() or [""])[0]
+            first = (cell.source.strip().splitlines() or [""])[0]
+            where = f"code cell {number} ({first}): "
         errors = [entry for entry in cell.outputs if entry.output_type == "error"]
         if errors:
             message = _plain(errors[0].evalue).strip().splitlines() or [""]
             reason = f"{errors[0].ename}: {message[-1]}"
             break
-    if found is None:
-        return None, reason
-    return found[0], f"code cell {found[0]} ({found[1]}): {reason}"
+    return where + reason
 
 
 def _plain(text: str) -> str:

@@ -201,7 +201,7 @@ def test_batches_are_the_same_in_memory_and_streamed(data):
     order = epoch_order(48, state=3, epoch=1)
     held = Images(data.store, np.arange(48))
     streamed = Images(data.store, np.arange(48), memory_limit=0)
-    assert held.in_memory and not streamed.in_memory
+    assert held._pixels is not None and streamed._pixels is None
     targets = np.arange(48)
     one, two = (Batches(images, targets, batch_size=20, order=order) for images in (held, streamed))
     assert [len(one[i][1]) for i in range(len(one))] == [20, 20, 8]

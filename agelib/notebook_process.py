@@ -20,28 +20,12 @@ import nbformat
 import yaml
 
 from agelib import paths
+from agelib.cluster import PROLOGUE, TICK, wait_or_kill
 from agelib.notebooks import Task
 
-TICK = 0.2  # seconds between two looks at the running processes
-_GRACE = 15  # seconds that an interrupted notebook has to stop its kernel
 STOP = ".stop"  # in the output folder: the run is over, whoever works for it
 
-# Papermill, which ends when the process that started it has died, as a killed worker has, and
-# which an interruption ends even where SIGINT was inherited as ignored.
-_PAPERMILL = """
-import os, signal, sys, threading, time
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
-def watch(parent=os.getppid()):
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-threading.Thread(target=watch, daemon=True).start()
-from papermill.__main__ import papermill
-papermill()
-"""
+_PAPERMILL = "from papermill.__main__ import papermill; papermill()"
 
 
 @dataclass(frozen=True)
@@ -95,11 +79,7 @@ class Here:
 
     def stop(self) -> None:
         """See that it ends, and remove what it had written."""
-        try:
-            self.process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()  # its kernel ends by itself when its parent is gone
-            self.process.wait()
+        wait_or_kill(self.process)  # killed, it leaves its kernel, which then ends by itself
         self.log.close()
         self.partial.unlink(missing_ok=True)
 
@@ -149,7 +129,7 @@ def start(task: Task, output: Path, environment: dict[str, str]) -> Here:
     """Start papermill on a notebook."""
     # A name of its own: what a worker left that died must not meet the second attempt.
     partial = output / f".{task.name}.{uuid.uuid4().hex[:8]}.partial.ipynb"
-    command = [sys.executable, "-c", _PAPERMILL, str(task.path), str(partial)]
+    command = [sys.executable, "-c", PROLOGUE + _PAPERMILL, str(task.path), str(partial)]
     command += ["--kernel", "python3", "--language", "python", "--start-timeout", "180"]
     command += ["--no-progress-bar", "--log-level", "ERROR"]
     if task.parameters:

@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from waiting import until
 
-from agelib import batch, notebook_process
+from agelib import batch, cluster
 from agelib.batch import Progress, run_collection
 from agelib.files import DataError
 from agelib.notebooks import find_notebooks, notebook_parameters, parse_value, plan_run
@@ -217,7 +217,7 @@ def test_interrupting_stops_the_kernel_and_leaves_nothing(tmp_path, script):
     until(lambda: pid.exists() and pid.read_text())
     process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
     # Less than the time after which what does not listen is killed.
-    assert process.wait(notebook_process._GRACE - 3) != 0
+    assert process.wait(cluster.GRACE - 3) != 0
     until(lambda: not _alive(int(pid.read_text())))
     assert list(output.iterdir()) == []
 

@@ -146,7 +146,7 @@ def test_impossible_stores_are_refused(tmp_path):
             pass
     with (
         pytest.raises(DataError, match="GB are free"),
-        new_store(tmp_path / "s.h5", range(10**9), size=1024, color="rgb"),
+        new_store(tmp_path / "s.h5", range(10**7), size=1024, color="rgb"),
     ):
         pass
     assert list(tmp_path.iterdir()) == []

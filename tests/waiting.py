@@ -3,7 +3,7 @@
 import time
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=120):
     """Wait until a condition holds; fail after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -38,6 +38,7 @@ def mean_intervals(
     *,
     clusters: np.ndarray | None = None,
     resamples: int = 1000,
+    state: int = 0,
 ) -> pd.DataFrame:
     """Return the mean of a value, of all images or by group, with a 95 % bootstrap interval.
 
@@ -49,8 +50,8 @@ def mean_intervals(
         Group of each image; images without a group do not count.
     clusters : ndarray of shape (n,), optional
         What is drawn as a whole, such as the copies of one photograph; each image when omitted.
-    resamples : int
-        Number of bootstrap samples.
+    resamples, state : int
+        Number of bootstrap samples and their random state.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def mean_intervals(
         raise ValueError(f"{np.isnan(values).sum()} of {n} values are missing; leave them out")
     number, names = codes(["all"] * n if groups is None else groups)
     score, drawn = _means_score(values, number, len(names), clusters)
-    value, low, high = bootstrap(score, drawn, resamples=resamples)
+    value, low, high = bootstrap(score, drawn, resamples=resamples, state=state)
     size = np.bincount(number[number >= 0], minlength=len(names))
     table = {"value": value, "low": low, "high": high, "n": size}
     return pd.DataFrame(table, index=pd.Index(names, name="group"))

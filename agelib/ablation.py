@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from agelib.bootstrap import bootstrap
 from agelib.decisions import decide
 from agelib.experiment import Experiment
 from agelib.files import DataError
+from agelib.intervals import mean_intervals
 from agelib.records import Record, load_record
 
 if TYPE_CHECKING:
     from agelib.lab import Lab
 
 
-def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
+def image_errors(records: Sequence[Record]) -> pd.Series:
     """Return the absolute error of each test image, its mean where several records tested it.
+
+    The age is the median of a distribution: of all years its absolute error is the least.
 
     Parameters
     ----------
     records : sequence of Record
         Random states or folds of one experiment; at least one.
-    by : str
-        How an age is decided for, a key of :data:`agelib.decisions.DECISIONS`.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
     """
     parts = []
     for record in records:
-        decided = decide(record.predictions, by)
+        decided = decide(record.predictions, "median")
         parts.append((decided["predicted"] - decided["age"]).abs().set_axis(decided["file"]))
     return pd.concat(parts).groupby(level=0).mean()
 
@@ -65,9 +65,7 @@ def by_change(lab: Lab, experiments: Sequence[Experiment], states: int) -> dict[
     return found
 
 
-def compare(
-    groups: Mapping[str, Sequence[Record]], base: str, *, by: str = "median"
-) -> pd.DataFrame:
+def compare(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
     """Compare changes with a base on the same test images.
 
     Parameters
@@ -76,8 +74,6 @@ def compare(
         Records of each change by its name: random states, or folds. Without records it is pending.
     base : str
         Name of the group that the others are compared with.
-    by : str
-        How an age is decided for, a key of :data:`agelib.decisions.DECISIONS`.
 
     Returns
     -------
@@ -98,35 +94,29 @@ def compare(
     """
     if base not in groups:
         raise ValueError(f"there is no group {base!r} to compare with: {', '.join(groups)}")
-    reference = image_errors(groups[base], by) if groups[base] else None
+    reference = image_errors(groups[base]) if groups[base] else None
     rows = {}
     for name, records in groups.items():
         if not records:
             rows[name] = {"runs": 0}
             continue
-        errors = image_errors(records, by)
+        errors = image_errors(records)
         row = {"runs": len(records)}
         row["validation"] = np.mean([record.summary["validation"]["mae"] for record in records])
-        row |= dict(zip(("mae", "low", "high"), _mean(errors), strict=True))
-        runs = [image_errors([record], by).mean() for record in records]
+        row |= _mean(errors, ("mae", "low", "high"))
+        runs = [image_errors([record]).mean() for record in records]
         row["sd"] = np.std(runs, ddof=1) if len(runs) > 1 else np.nan
         if reference is not None and name != base:
             if not errors.index.equals(reference.index):
                 raise DataError(f"{name} and {base} were tested on different images")
-            gain = _mean(errors - reference)
-            row |= dict(zip(("difference", "from", "to"), gain, strict=True))
+            row |= _mean(errors - reference, ("difference", "from", "to"))
         rows[name] = row | {"n": len(errors)}
     columns = ["runs", "validation", "mae", "low", "high", "sd", "difference", "from", "to", "n"]
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     return table.astype({"n": "Int64"}).rename_axis("change")
 
 
-def _mean(values: pd.Series) -> tuple[float, float, float]:
-    """Return the mean and the ends of its interval."""
-    column = values.to_numpy(float)
-
-    def score(weights: np.ndarray) -> np.ndarray:
-        return (column @ weights / weights.sum(axis=0))[None]
-
-    value, low, high = bootstrap(score, len(column))
-    return float(value[0]), float(low[0]), float(high[0])
+def _mean(values: pd.Series, names: Sequence[str]) -> dict[str, float]:
+    """Return the mean and the ends of its interval, under names of one's own."""
+    found = mean_intervals(values.to_numpy()).loc["all", ["value", "low", "high"]]
+    return dict(zip(names, found, strict=True))

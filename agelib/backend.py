@@ -14,6 +14,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from agelib.cores import available_cores
+
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
@@ -203,8 +205,7 @@ def hardware(devices: int = 1) -> str:
     """Return what computes, in words, without the machine's name: so many GPUs, or the cores."""
     if (gpu := _gpu()) is not None:
         return f"{devices} x {gpu}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} x {_processor()} core"
+    return f"{available_cores()} x {_processor()} core"
 
 
 def _gpu() -> str | None:

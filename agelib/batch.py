@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agelib.cluster import Pool, settings, workers
+from agelib.cluster import TICK, Pool, settings, workers
 from agelib.files import DataError
-from agelib.notebook_process import STOP, TICK, Here, Outcome, There, execute, start
+from agelib.notebook_process import STOP, Here, Outcome, There, execute, start
 from agelib.notebooks import Task, find_notebooks, plan_run
 
 # The parameters with which the whole collection trains for real within minutes on two cores.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,8 @@ from agelib.files import DataError
 from agelib.groups import SPAN, age_span
 from agelib.images import IMAGE_SUFFIXES
 from agelib.manifests import OPTIONAL, PART_COLUMNS, SCHEMA, dtypes
-from agelib.reading import Held, Progress, read_files
 
 COLUMNS = tuple(SCHEMA)
-
-
-class Scan(NamedTuple):
-    """A catalog and the (n, 1024) uint8 grey thumbnails of its images."""
-
-    catalog: pd.DataFrame
-    thumbnails: np.ndarray
 
 
 def list_images(folder: Path | str) -> list[str]:
@@ -149,44 +141,6 @@ def missing_note(files: Sequence[str], named: Sequence[str], named_by: str) -> t
     )
 
 
-def scan(
-    folder: Path | str,
-    files: Sequence[str],
-    parse: Callable[[str], dict[str, Any]],
-    *,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-) -> Scan:
-    """Read every file once and describe it in a catalog; bad files are flagged, none stops it.
-
-    Everything is held in memory; `agelib.conversion.convert` keeps it on disk.
-
-    Parameters
-    ----------
-    folder : Path or str
-        Image folder.
-    files : sequence of str
-        POSIX paths relative to ``folder``, in the order of the rows (see `list_images`).
-    parse : callable
-        From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
-        (what is wrong with the name, or ""); from every path also to ``remarks`` (flags, or ""),
-        ``fold``, ``usable`` (False: left out, for a reason among the flags) and any of
-        ``agelib.manifests.OPTIONAL`` where a data set has them.
-    jobs : int, optional
-        Threads; as many as the process may use cores when not given.
-    progress : callable, optional
-        Called with the numbers of files done and of all files.
-
-    Returns
-    -------
-    Scan
-        See `describe`; and the thumbnails.
-    """
-    held = Held(len(files))
-    read_files(folder, files, sink=held, jobs=jobs, progress=progress)
-    return Scan(describe(files, held.facts, parse), held.thumbnails)
-
-
 def describe(
     files: Sequence[str],
     facts: np.ndarray | Mapping[str, np.ndarray],
@@ -201,7 +155,10 @@ def describe(
     facts : numpy.ndarray, or mapping from name to one
         (n,) of dtype `agelib.reading.FACTS`.
     parse : callable
-        As in `scan`.
+        From a file's path to its ``age``, ``gender``, ``race`` (None when unknown) and ``note``
+        (what is wrong with the name, or ""); from every path also to ``remarks`` (flags, or ""),
+        ``fold``, ``usable`` (False: left out, for a reason among the flags) and any of
+        ``agelib.manifests.OPTIONAL`` where a data set has them.
 
     Returns
     -------

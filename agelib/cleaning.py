@@ -9,36 +9,30 @@ import numpy as np
 import pandas as pd
 
 from agelib.groups import age_span
-from agelib.near_duplicates import near_duplicate_clusters
 
 
-def exact_groups(md5: pd.Series | np.ndarray) -> pd.Series:
+def exact_groups(md5: np.ndarray) -> pd.Series:
     """Group byte-identical files and number the groups.
 
     Parameters
     ----------
-    md5 : pandas.Series or numpy.ndarray
-        (n,) hexadecimal digests of the files' bytes, as text or as ASCII; empty for unreadable
-        files.
+    md5 : numpy.ndarray
+        (n,) hexadecimal digests of the files' bytes as ASCII; empty for unreadable files.
 
     Returns
     -------
     pandas.Series
         (n,) Int64: 0, 1, 2 … by first member in row order, <NA> for files alone.
     """
-    if isinstance(md5, pd.Series):
-        twins = (md5.duplicated(keep=False) & md5.ne("")).to_numpy()
-    else:
-        # Sorted, a copy of the digests is much smaller than as text.
-        ordered = np.sort(md5)
-        twins = np.isin(md5, np.unique(ordered[1:][ordered[1:] == ordered[:-1]])) & (md5 != b"")
+    # Sorted, a copy of the digests is much smaller than as text.
+    ordered = np.sort(md5)
+    twins = np.isin(md5, np.unique(ordered[1:][ordered[1:] == ordered[:-1]])) & (md5 != b"")
     groups = np.zeros(len(md5), dtype=np.int64)
-    groups[twins] = pd.factorize(np.asarray(md5[twins], dtype=object))[0]
-    index = md5.index if isinstance(md5, pd.Series) else None
-    return pd.Series(pd.arrays.IntegerArray(groups, ~twins), index=index)
+    groups[twins] = pd.factorize(md5[twins].astype(object))[0]
+    return pd.Series(pd.arrays.IntegerArray(groups, ~twins))
 
 
-def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
+def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray, exact: pd.Series) -> pd.DataFrame:
     """Fill `exact` and `cluster` and flag duplicates and labels that contradict each other.
 
     Parameters
@@ -47,6 +41,8 @@ def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame
         Catalog of n rows (see `agelib.catalog`).
     clusters : numpy.ndarray
         (n,) result of `near_duplicate_clusters`.
+    exact : pandas.Series
+        (n,) result of `exact_groups`.
 
     Returns
     -------
@@ -55,7 +51,7 @@ def flag_duplicates(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame
         cluster's size when it holds different files, `age-conflict` and `gender-conflict`
         with the labels found in the cluster.
     """
-    catalog = catalog.assign(exact=exact_groups(catalog["md5"]), cluster=clusters)
+    catalog = catalog.assign(exact=exact, cluster=clusters)
     flags = catalog["flags"].to_numpy(object, copy=True)
     for rows in _shared(catalog["exact"]):
         _append(flags, rows, f"exact-duplicate: {len(rows)} files")
@@ -109,25 +105,7 @@ def choose_kept(catalog: pd.DataFrame) -> pd.Series:
     return kept
 
 
-def clean(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
-    """Flag the duplicates and conflicts of a scanned catalog and choose what stays.
-
-    Parameters
-    ----------
-    catalog : pandas.DataFrame
-        From `agelib.catalog.scan`.
-    thumbnails : numpy.ndarray
-        (n, 1024) uint8 from the same scan.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A copy with `exact`, `cluster`, `flags` and `keep` filled.
-    """
-    return settle(catalog, near_duplicate_clusters(thumbnails, exact=exact_groups(catalog["md5"])))
-
-
-def settle(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
+def settle(catalog: pd.DataFrame, clusters: np.ndarray, exact: pd.Series) -> pd.DataFrame:
     """Flag the duplicates and conflicts of a catalog whose clusters are known.
 
     Parameters
@@ -136,13 +114,15 @@ def settle(catalog: pd.DataFrame, clusters: np.ndarray) -> pd.DataFrame:
         From `agelib.catalog.describe`.
     clusters : numpy.ndarray
         (n,) result of `near_duplicate_clusters`.
+    exact : pandas.Series
+        (n,) result of `exact_groups`.
 
     Returns
     -------
     pandas.DataFrame
         A copy with `exact`, `cluster`, `flags` and `keep` filled.
     """
-    catalog = flag_duplicates(catalog, clusters)
+    catalog = flag_duplicates(catalog, clusters, exact)
     return catalog.assign(keep=choose_kept(catalog))
 
 

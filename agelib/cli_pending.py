@@ -50,6 +50,7 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
         "first. Interrupted or out of budget, it keeps a checkpoint, and the next call goes on.",
     )
     train.set_defaults(command=_train)
+    # Spelled out, so that `train` alone never starts hours of work.
     train.add_argument("--pending", action="store_true", required=True, help="all of it, in order")
     train.add_argument(
         "--budget", type=whole_number, metavar="MINUTES", help="stop after this many minutes"

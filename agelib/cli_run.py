@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from agelib import paths
 from agelib.cli_pending import add_scheduler_option, whole_number
+from agelib.cores import available_cores
 from agelib.files import DataError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     if parameters["DATASET"] != options.dataset:
         raise DataError("choose the data set with --dataset, not with -p DATASET")
 
-    cores = _cores()
+    cores = available_cores()
     jobs = options.jobs or (min(2, cores) if options.dataset == "sample" else 1)
     output = options.output.resolve() if options.output else _new_folder(paths.root() / "runs")
     environment = {} if options.scheduler or jobs == 1 else _side_by_side(max(1, cores // jobs))
@@ -85,11 +86,6 @@ def _run(options: argparse.Namespace) -> int:
         progress=_Meter(sys.stderr),
     )
     return _conclude(outcomes, output, time.monotonic() - started)
-
-
-def _cores() -> int:
-    # What this process may use, which may be less than what the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _side_by_side(threads: int) -> dict[str, str]:

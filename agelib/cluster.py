@@ -28,8 +28,8 @@ from typing import Any
 from agelib.files import DataError
 
 ATTEMPTS = 3  # so often a task is begun whose worker dies
-_TICK = 0.2  # seconds between two looks at whether a process is to be stopped
-_GRACE = 15  # seconds that an interrupted process has to end
+TICK = 0.2  # seconds between two looks at what is running
+GRACE = 15  # seconds that an interrupted process has to end
 _PATIENCE = 20  # seconds in which a scheduler must answer
 
 
@@ -165,9 +165,9 @@ class _Processes(ThreadPoolExecutor):
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
-# The task's process, which ends when the one that waits for it has died. A shell without job
-# control starts what it puts in the background with SIGINT ignored, and children inherit that.
-_CHILD = """
+# How a child's code begins: it ends when the process that waits for it has died. A shell without
+# job control starts what it puts in the background with SIGINT ignored, and children inherit that.
+PROLOGUE = """
 import os, pickle, signal, sys, threading, time
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -178,6 +178,8 @@ def watch(parent=os.getppid()):
     os._exit(1)
 
 threading.Thread(target=watch, daemon=True).start()
+"""
+_TASK = """
 task, result = sys.argv[1:]
 with open(task, "rb") as file:
     function, arguments = pickle.load(file)
@@ -211,7 +213,7 @@ def _in_a_process(
         with tempfile.TemporaryDirectory() as place:
             task, result = Path(place) / "task", Path(place) / "result"
             task.write_bytes(pickle.dumps((function, arguments)))
-            command = [sys.executable, "-c", _CHILD, str(task), str(result)]
+            command = [sys.executable, "-c", PROLOGUE + _TASK, str(task), str(result)]
             status = _status(command, environment, stop)
             if status == 0:
                 value, error = pickle.loads(result.read_bytes())
@@ -229,10 +231,15 @@ def _status(command: list[str], environment: dict[str, str], stop: threading.Eve
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     while not stop.is_set():
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(_TICK)
+            return process.wait(TICK)
     process.send_signal(signal.SIGINT)
+    return wait_or_kill(process)
+
+
+def wait_or_kill(process: subprocess.Popen) -> int:
+    """Wait for an interrupted process, kill it when it does not end, and return its status."""
     try:
-        return process.wait(_GRACE)
+        return process.wait(GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

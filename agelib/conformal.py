@@ -57,7 +57,7 @@ def conformal_threshold(scores: np.ndarray, level: float) -> float:
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf
 
 
-def halves(folds: np.ndarray, clusters: np.ndarray, *, state: int = 0) -> np.ndarray:
+def halves(folds: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Deal the images of each fold into two halves, whole clusters at a time.
 
     Records keep predictions of test parts only, so each half of a fold calibrates the other: same
@@ -68,7 +68,7 @@ def halves(folds: np.ndarray, clusters: np.ndarray, *, state: int = 0) -> np.nda
     ndarray of str, shape (n,)
         Fold and half, such as ``"0a"``.
     """
-    random = np.random.RandomState(state)
+    random = np.random.RandomState(0)
     number, names = pd.factorize(np.asarray(clusters), sort=True)
     half = np.array(["a", "b"])[random.permutation(len(names)) % 2][number]
     return np.char.add(np.asarray(folds).astype(str), half)

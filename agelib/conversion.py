@@ -75,7 +75,7 @@ def convert(
         exact = exact_groups(writer.facts["md5"])
         clusters = near_duplicate_clusters(writer.thumbnails, exact=exact)
         catalog = describe(files, writer.facts, source.parse)
-        catalog = draw_columns(settle(catalog, clusters), dataset)
+        catalog = draw_columns(settle(catalog, clusters, exact), dataset)
         writer.finish(catalog, dataset=dataset, licence=licence)
         # Before the store gets its name: a store never stands beside an older manifest.
         save_manifest(catalog, manifest)

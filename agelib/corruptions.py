@@ -15,12 +15,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# Where the eyes and the mouth lie in UTKFace's chips of 200 pixels: both eyes are aligned to
+from agelib.faces import CHIP
+from agelib.images import LUMINANCE
+
+# Where the eyes and the mouth lie in UTKFace's chips: both eyes are aligned to
 # (59.5, 61) and (136.5, 61), the base of the nose to (98, 118). Left, top, right, bottom.
-_CHIP = 200
 _EYES = (34, 42, 162, 80)
 _MOUTH = (60, 126, 136, 168)
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _occlusion(box: tuple[int, int, int, int]) -> Callable:
 
 
 def _span(start: float, end: float, side: int) -> slice:
-    return slice(round(start / _CHIP * side), round(end / _CHIP * side))
+    return slice(round(start / CHIP * side), round(end / CHIP * side))
 
 
 def _rotation(images: np.ndarray, degrees: float, random: np.random.Generator) -> np.ndarray:
@@ -165,7 +166,7 @@ def _grey(images: np.ndarray, percent: float, _: np.random.Generator) -> np.ndar
     if images.shape[-1] == 1:
         return images.copy()
     share = np.float32(percent / 100)
-    luma = (images @ _LUMA)[..., None]
+    luma = (images @ np.asarray(LUMINANCE, "float32"))[..., None]
     return _rounded((1 - share) * images + share * luma)
 
 

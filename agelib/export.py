@@ -20,14 +20,12 @@ import numpy as np
 from agelib.backend import keras, silent_stderr
 from agelib.backend import name as backend_name
 from agelib.files import DataError, atomic_path
+from agelib.images import LUMINANCE
 
 FORMATS = {"keras": ".keras", "onnx": ".onnx", "saved-model": "", "tflite": ".tflite"}
 TOLERANCE = 1e-3
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-# The luminance of ITU-R 601, with which Pillow turns colour into the grey of the stores.
-_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def byte_network(network: keras.Model, *, mirrored: bool = False) -> keras.Model:
@@ -50,7 +48,7 @@ def byte_network(network: keras.Model, *, mirrored: bool = False) -> keras.Model
     inputs = keras.Input((height, width, 3), dtype="uint8", name="image")
     x = ops.cast(inputs, "float32")
     if channels == 1:
-        weights = np.asarray(_LUMINANCE, "float32")
+        weights = np.asarray(LUMINANCE, "float32")
         x = ops.round(ops.sum(x * weights, axis=-1, keepdims=True))
     if mirrored:
         # One batch of twice the length, so that no format holds the weights twice.

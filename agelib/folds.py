@@ -12,11 +12,11 @@ from agelib.groups import SPAN, age_span
 N_FOLDS = 5
 
 
-def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 0) -> np.ndarray:
+def assign_folds(catalog: pd.DataFrame) -> np.ndarray:
     """Deal the usable images into folds, whole clusters at a time, balanced by age.
 
     Clusters are put in order of age (then gender, race and a coin) and dealt out in rounds of
-    ``n_folds``, every fold once a round in random order. Since a cluster has one kept image,
+    `N_FOLDS`, every fold once a round in random order. Since a cluster has one kept image,
     kept ages differ between folds by less than one round: closer than a greedy search gets.
     Where the catalog knows persons, all clusters of a person are dealt as one.
 
@@ -25,30 +25,19 @@ def assign_folds(catalog: pd.DataFrame, *, n_folds: int = N_FOLDS, state: int = 
     catalog : DataFrame
         With ``age`` (or a group of ages), ``gender``, ``race``, ``cluster``, ``usable``,
         ``keep``, and ``person`` where it is known.
-    n_folds : int
-        Number of folds, at least 2.
-    state : int
-        Random state of the coin and of the rounds.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Fold 0..n_folds-1 of each usable image, -1 of the others.
-
-    Raises
-    ------
-    ValueError
-        When ``n_folds`` is below 2.
+        Fold 0..N_FOLDS-1 of each usable image, -1 of the others.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; at least 2 are needed")
     folds = np.full(len(catalog), -1, dtype=np.int64)
     usable = np.flatnonzero(catalog["usable"].to_numpy(dtype=bool))
     if len(usable) == 0:
         return folds
     used = ["gender", "race", "keep", *(name for name in ("age", *SPAN) if name in catalog)]
     rows = catalog[used].iloc[usable].assign(cluster=kept_together(catalog)[usable])
-    dealt = deal(rows, n_folds, state)
+    dealt = deal(rows, N_FOLDS, 0)
     folds[usable] = dealt.to_numpy()[np.searchsorted(dealt.index, rows["cluster"])]
     return folds
 
@@ -87,7 +76,7 @@ def deal(rows: pd.DataFrame, n_folds: int, state: int) -> pd.Series:
     n_folds : int
         Number of folds.
     state : int
-        Random state.
+        Random state of the coin and of the rounds.
 
     Returns
     -------

@@ -15,6 +15,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".t
 MAX_PIXELS = 50_000_000
 CHANNELS = {"rgb": 3, "grey": 1}
 MODES = {"rgb": "RGB", "grey": "L"}
+LUMINANCE = (0.299, 0.587, 0.114)  # of ITU-R 601, with which Pillow turns colour into grey
 
 # A short list keeps Pillow's exotic readers (some start other programs) away from the data.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")

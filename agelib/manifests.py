@@ -14,6 +14,9 @@ from agelib.files import DataError, atomic_path
 from agelib.groups import SPAN, age_span
 from agelib.paths import datasets_dir, manifests_dir
 
+# UTKFace's words, in the order of its numbers.
+GENDERS = ("male", "female")
+RACES = ("white", "black", "asian", "indian", "other")
 # Every column of a catalog and its dtype, in the order of the file.
 SCHEMA: dict[str, str] = {
     "file": "str",
@@ -49,8 +52,8 @@ OWN_PART_COLUMNS = ("adience_random",)
 # Text columns in which an empty field means "not known" (elsewhere it is the empty string).
 _MISSING = ("gender", "race", "mode", "person")
 _VALUES = {
-    "gender": ("male", "female"),
-    "race": ("white", "black", "asian", "indian", "other"),
+    "gender": GENDERS,
+    "race": RACES,
     **dict.fromkeys(PART_COLUMNS + OWN_PART_COLUMNS, ("", "training", "validation", "test")),
     "usable": ("True", "False"),
     "keep": ("True", "False"),

@@ -20,28 +20,12 @@ import nbformat
 import yaml
 
 from agelib import paths
+from agelib.cluster import PROLOGUE, TICK, wait_or_kill
 from agelib.notebooks import Task
 
-TICK = 0.2  # seconds between two looks at the running processes
-_GRACE = 15  # seconds that an interrupted notebook has to stop its kernel
 STOP = ".stop"  # in the output folder: the run is over, whoever works for it
 
-# Papermill, which ends when the process that started it has died, as a killed worker has, and
-# which an interruption ends even where SIGINT was inherited as ignored.
-_PAPERMILL = """
-import os, signal, sys, threading, time
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
-def watch(parent=os.getppid()):
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-threading.Thread(target=watch, daemon=True).start()
-from papermill.__main__ import papermill
-papermill()
-"""
+_PAPERMILL = "from papermill.__main__ import papermill; papermill()"
 
 
 @dataclass(frozen=True)
@@ -59,9 +43,8 @@ class Outcome:
     output : Path or None
         The executed notebook; of a failed one as far as it came, ``NAME-failed.ipynb``.
     reason : str
-        Why it failed or was skipped, in one line; names the cell that failed.
-    cell : int or None
-        Number of the code cell that failed, from 1, not counting injected parameters.
+        Why it failed or was skipped, in one line; names the cell that failed by its number among
+        the code cells, from 1, not counting injected parameters.
     """
 
     name: str
@@ -69,7 +52,6 @@ class Outcome:
     seconds: float = 0.0
     output: Path | None = None
     reason: str = ""
-    cell: int | None = None
 
 
 @dataclass(eq=False)
@@ -97,11 +79,7 @@ class Here:
 
     def stop(self) -> None:
         """See that it ends, and remove what it had written."""
-        try:
-            self.process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()  # its kernel ends by itself when its parent is gone
-            self.process.wait()
+        wait_or_kill(self.process)  # killed, it leaves its kernel, which then ends by itself
         self.log.close()
         self.partial.unlink(missing_ok=True)
 
@@ -151,7 +129,7 @@ def start(task: Task, output: Path, environment: dict[str, str]) -> Here:
     """Start papermill on a notebook."""
     # A name of its own: what a worker left that died must not meet the second attempt.
     partial = output / f".{task.name}.{uuid.uuid4().hex[:8]}.partial.ipynb"
-    command = [sys.executable, "-c", _PAPERMILL, str(task.path), str(partial)]
+    command = [sys.executable, "-c", PROLOGUE + _PAPERMILL, str(task.path), str(partial)]
     command += ["--kernel", "python3", "--language", "python", "--start-timeout", "180"]
     command += ["--no-progress-bar", "--log-level", "ERROR"]
     if task.parameters:
@@ -190,13 +168,12 @@ def _collect(running: Here, seconds: float) -> Outcome:
     if not running.partial.exists():
         return Outcome(task.name, "failed", seconds, reason=last)
     os.replace(running.partial, failed)
-    cell, reason = _failed_cell(failed, last)
-    return Outcome(task.name, "failed", seconds, failed, reason, cell)
+    return Outcome(task.name, "failed", seconds, failed, _reason(failed, last))
 
 
-def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
-    """Return the number of the cell that failed and a line that says where and why."""
-    number, found, reason = 0, None, last_line
+def _reason(notebook: Path, last_line: str) -> str:
+    """Return a line that says which cell failed, and why."""
+    number, where, reason = 0, "", last_line
     if "DeadKernelError" in last_line:
         reason = "the kernel died, which mostly means that memory ran out"
     for cell in nbformat.read(notebook, as_version=4).cells:
@@ -205,15 +182,14 @@ def _failed_cell(notebook: Path, last_line: str) -> tuple[int | None, str]:
         if "injected-parameters" not in cell.metadata.get("tags", ()):
             number += 1
         if cell.metadata.get("papermill", {}).get("start_time"):
-            found = number, (cell.source.strip().splitlines() or [""])[0]
+            first = (cell.source.strip().splitlines() or [""])[0]
+            where = f"code cell {number} ({first}): "
         errors = [entry for entry in cell.outputs if entry.output_type == "error"]
         if errors:
             message = _plain(errors[0].evalue).strip().splitlines() or [""]
             reason = f"{errors[0].ename}: {message[-1]}"
             break
-    if found is None:
-        return None, reason
-    return found[0], f"code cell {found[0]} ({found[1]}): {reason}"
+    return where + reason
 
 
 def _plain(text: str) -> str:

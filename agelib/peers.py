@@ -97,14 +97,11 @@ class Peer:
             raise DataError(f"peer {self.name!r}: size is {self.size!r}; give 1 to 1024 pixels")
 
 
-def find_peers(folder: Path | str | None = None) -> list[Peer]:
+def find_peers() -> list[Peer]:
     """Read the descriptions of the peers that the user has placed.
 
-    Parameters
-    ----------
-    folder : Path or str, optional
-        Where ``*.json`` and the model files lie; ``peers/`` in the folder of data sets when not
-        given. Without the folder there are none.
+    They are ``*.json`` beside the model files in ``peers/``, in the folder of data sets. Without
+    that folder there are none.
 
     Returns
     -------
@@ -117,7 +114,7 @@ def find_peers(folder: Path | str | None = None) -> list[Peer]:
         If a description cannot be read, has an unknown or lacks a needed entry, its model file is
         missing, or two have one name.
     """
-    folder = datasets_dir() / "peers" if folder is None else Path(folder)
+    folder = datasets_dir() / "peers"
     found = []
     for path in sorted(folder.glob("*.json")):
         try:

@@ -50,8 +50,14 @@ class Trained:
     reason: str = ""
 
 
-class _Paused(Exception):
+class Paused(Exception):
     """The budget ended in the middle of a run; its checkpoint stays."""
+
+
+def pause_at_end(end: float | None, epoch: int, epochs: int) -> None:
+    """Raise `Paused` when the budget has ended after an epoch that is not the last."""
+    if end is not None and time.time() >= end and epoch < epochs:
+        raise Paused(f"after epoch {epoch} of {epochs}")
 
 
 def pending(results: Path | str | None = None) -> list[Pending]:
@@ -154,8 +160,7 @@ def _train_one(experiment: Experiment, end: float | None, devices: int) -> Train
     """Train an experiment, unless the budget is over before it is begun."""
 
     def pause(epoch: int, score: float) -> bool:
-        if end is not None and time.time() >= end and epoch < experiment.recipe.epochs:
-            raise _Paused(f"after epoch {epoch} of {experiment.recipe.epochs}")
+        pause_at_end(end, epoch, experiment.recipe.epochs)
         return False
 
     if end is not None and time.time() >= end:
@@ -163,7 +168,7 @@ def _train_one(experiment: Experiment, end: float | None, devices: int) -> Train
     try:
         lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None, devices=devices)
         lab.train(experiment, after_epoch=pause)
-    except _Paused as paused:
+    except Paused as paused:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
         return Trained(experiment, "failed", first_line(error))

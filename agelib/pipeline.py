@@ -46,11 +46,6 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the images are held in memory."""
-        return self._pixels is not None
-
     def release(self) -> None:
         """Let go of the images in memory; they are read from the store from now on."""
         self._pixels = None

@@ -72,19 +72,13 @@ def _gender(catalog: pd.DataFrame) -> np.ndarray:
     return gender.where(gender.isin(["male", "female"]), "unknown").to_numpy(str)
 
 
-def gender_distribution(
-    catalog: pd.DataFrame, groups: Sequence[str] | None = None, *, ax: Axes | None = None
-) -> Axes:
+def gender_distribution(catalog: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how many images there are of each gender, as annotated.
 
     Parameters
     ----------
     catalog : DataFrame
         ``gender``: "male", "female" or missing.
-    groups : sequence of str, optional
-        One name an image, such as its age class: one group of bars each, in order of first
-        appearance (a pandas Categorical keeps its own order). Images whose group is
-        missing are left out.
     ax : Axes, optional
         Where to draw; a new figure when omitted.
 
@@ -95,22 +89,12 @@ def gender_distribution(
     Raises
     ------
     ValueError
-        If there is no image, or ``groups`` is not one name an image.
+        If there is no image.
     """
     gender = pd.Series(_gender(catalog))
     genders = [g for g in ("male", "female", "unknown") if (gender == g).any()]
-    if groups is None:
-        counts = gender.value_counts().reindex(genders)
-        return category_bars(counts, title="Gender as annotated", xlabel="Gender", ax=ax)
-    if len(groups) != len(catalog):
-        raise ValueError(f"groups has {len(groups)} names for {len(catalog)} images")
-    names = pd.Series(groups).reset_index(drop=True).rename("group")
-    if not isinstance(names.dtype, pd.CategoricalDtype):
-        names = names.astype(pd.CategoricalDtype(names.dropna().unique()))
-    counts = pd.crosstab(names, gender.rename("gender"), dropna=False)
-    counts = counts.reindex(index=names.cat.categories, columns=genders, fill_value=0)
-    title = "Gender as annotated, by group"
-    return category_bars(counts, title=title, xlabel="Group", ax=ax)
+    counts = gender.value_counts().reindex(genders)
+    return category_bars(counts, title="Gender as annotated", xlabel="Gender", ax=ax)
 
 
 def category_bars(

@@ -165,7 +165,6 @@ def build_missing_store(
     size: int,
     color: str,
     jobs: int | None = None,
-    progress: Progress | None = None,
 ) -> Store:
     """Open a data set's store, built first from the images when it is missing or outdated.
 
@@ -181,8 +180,6 @@ def build_missing_store(
         "rgb" or "grey".
     jobs : int, optional
         Threads.
-    progress : callable, optional
-        Called with the numbers of files done and of all files.
 
     Returns
     -------
@@ -201,7 +198,7 @@ def build_missing_store(
         return open_store(path, catalog=catalog)
     except OutdatedStore:
         pass
-    how = {"size": size, "color": color, "jobs": jobs, "progress": progress}
+    how = {"size": size, "color": color, "jobs": jobs}
     with _alone(dataset):
         # Another process may have built it while this one waited.
         return _open_or_build(entry, catalog, path, **how)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ import pandas as pd
 from agelib.files import DataError, sha256_text
 from agelib.folds import N_FOLDS
 from agelib.labels import LabelScheme, get_scheme
-from agelib.paths import datasets_dir
 from agelib.recipes import p1_imbalanced
 from agelib.thinning import balanced, thinned
 from agelib.utkface_protocols import Rows, rows_of_lists, rows_of_names
@@ -71,7 +69,6 @@ def split(
     *,
     fold: int | None = None,
     cleaned: bool = True,
-    lists: Path | str | None = None,
 ) -> Split:
     """Split a catalog by a named protocol.
 
@@ -90,8 +87,6 @@ def split(
         ``p2-random`` and ``utkface-random`` are never cleaned, as P1's and P2's were not,
         ``utkface-5000`` always is, but for copies within one part of P5's own images, and
         ``utkface-random-apart`` lacks only copies of its test images.
-    lists : Path or str, optional
-        Folder of the public lists; ``protocols/`` in the folder of data sets when not given.
 
     Returns
     -------
@@ -110,8 +105,7 @@ def split(
     if fold not in (range(chosen.n_folds) if chosen.n_folds else (None,)):
         folds = f"folds 0 to {chosen.n_folds - 1}" if chosen.n_folds else "no folds: leave it out"
         raise ValueError(f"fold is {fold!r}, but {protocol} has {folds}")
-    lists = Path(lists) if lists is not None else datasets_dir() / "protocols"
-    rows, notes = chosen.rows(catalog, fold=fold, cleaned=cleaned, lists=lists)
+    rows, notes = chosen.rows(catalog, fold=fold, cleaned=cleaned)
     empty = [part for part in PARTS if len(rows[part]) == 0]
     if empty:
         raise DataError(_empty_trouble(catalog, protocol, empty))
@@ -167,7 +161,10 @@ def _rows_of_column(column: str, catalog: pd.DataFrame, **_: object):
             f"this catalog has no column {column!r}: the protocol is of another data set; choose "
             "one of this data set"
         )
-    part = catalog[column].to_numpy()
+    return _rows_of_parts(catalog[column].to_numpy())
+
+
+def _rows_of_parts(part: np.ndarray) -> Rows:
     return {name: np.flatnonzero(part == name) for name in PARTS}, ()
 
 
@@ -223,8 +220,7 @@ def _rows_of_thinned(catalog: pd.DataFrame, *, equal: bool, **how: object):
 
 
 def _rows_of_p1_imbalanced(catalog: pd.DataFrame, **_: object):
-    part = p1_imbalanced(catalog)
-    return {name: np.flatnonzero(part == name) for name in PARTS}, ()
+    return _rows_of_parts(p1_imbalanced(catalog))
 
 
 def _leak_note(catalog: pd.DataFrame, rows: dict[str, np.ndarray]) -> tuple[str, ...]:

@@ -10,14 +10,18 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from agelib.cluster import in_order, workers
+from agelib.cores import available_cores
 from agelib.files import DataError, FolderGoneError
 from agelib.images import CHANNELS, decode, thumbnail, to_array
+
+if TYPE_CHECKING:
+    from agelib.store_writer import StoreWriter
 
 BLOCK = 64  # images that are read as one; bounds the memory at a few blocks for each thread
 THUMBNAIL = 1024  # bytes
@@ -43,48 +47,16 @@ class Block(NamedTuple):
         (k,) records of dtype `FACTS`.
     thumbnails : numpy.ndarray
         (k, 1024) uint8; zeros for files that cannot be decoded.
-    images : numpy.ndarray or None
+    images : numpy.ndarray
         (k, size, size, channels) uint8, zeros likewise.
     """
 
     facts: np.ndarray
     thumbnails: np.ndarray
-    images: np.ndarray | None
+    images: np.ndarray
 
 
-class Sink(Protocol):
-    """What takes the blocks of a pass, and knows which of them it has already."""
-
-    size: int | None
-    color: str
-
-    def missing(self, folder: str, files: Sequence[str]) -> list[int]:
-        """Return the first rows of the blocks that are still to be read."""
-
-    def write(self, start: int, block: Block) -> None:
-        """Take the block that begins at row ``start``."""
-
-
-class Held:
-    """A sink that holds everything in memory, but no images."""
-
-    size, color = None, "rgb"
-
-    def __init__(self, n: int) -> None:
-        self.facts = np.zeros(n, dtype=FACTS)
-        self.thumbnails = np.zeros((n, THUMBNAIL), dtype=np.uint8)
-
-    def missing(self, folder: str, files: Sequence[str]) -> list[int]:
-        """Return the first rows of all blocks."""
-        return list(range(0, len(files), BLOCK))
-
-    def write(self, start: int, block: Block) -> None:
-        """Take a block."""
-        self.facts[start : start + len(block.facts)] = block.facts
-        self.thumbnails[start : start + len(block.facts)] = block.thumbnails
-
-
-def read_block(folder: str, names: Sequence[str], size: int | None, color: str) -> Block:
+def read_block(folder: str, names: Sequence[str], size: int, color: str) -> Block:
     """Read, hash and decode files once each; what is wrong with one is noted, none stops it.
 
     Parameters
@@ -93,8 +65,8 @@ def read_block(folder: str, names: Sequence[str], size: int | None, color: str) 
         Image folder.
     names : sequence of str
         POSIX paths relative to ``folder``.
-    size : int or None
-        Side of the resized images in pixels; None makes none.
+    size : int
+        Side of the resized images in pixels.
     color : str
         "rgb" or "grey".
 
@@ -109,17 +81,14 @@ def read_block(folder: str, names: Sequence[str], size: int | None, color: str) 
         )
     facts = np.zeros(len(names), dtype=FACTS)
     thumbnails = np.zeros((len(names), THUMBNAIL), dtype=np.uint8)
-    images = None
-    if size is not None:
-        images = np.zeros((len(names), size, size, CHANNELS[color]), dtype=np.uint8)
+    images = np.zeros((len(names), size, size, CHANNELS[color]), dtype=np.uint8)
     for row, name in enumerate(names):
         image = _read_file(f"{folder}/{name}", facts[row])
         if image is None:
             continue
         try:
             thumbnails[row] = thumbnail(image)
-            if images is not None:
-                images[row] = to_array(image, size, color)
+            images[row] = to_array(image, size, color)
         except (ValueError, OSError):
             facts[row]["trouble"] = _short(f"mode {image.mode} cannot be converted")
     return Block(facts, thumbnails, images)
@@ -129,7 +98,7 @@ def read_files(
     folder: Path | str,
     files: Sequence[str],
     *,
-    sink: Sink,
+    sink: StoreWriter,
     jobs: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -142,8 +111,8 @@ def read_files(
         Image folder; with a scheduler, under this path on every worker.
     files : sequence of str
         POSIX paths relative to ``folder``, in the order of the rows.
-    sink : Sink
-        Takes the blocks, in order.
+    sink : StoreWriter
+        Says which blocks it lacks, and takes them in order.
     jobs : int, optional
         Threads (the decoder frees the interpreter); all cores of this process when not given.
     scheduler : str, optional
@@ -164,13 +133,6 @@ def read_files(
             done += len(block.facts)
             if progress is not None:
                 progress(done, len(files))
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read_file(path: str, fact: np.void) -> Image.Image | None:

@@ -11,13 +11,9 @@ from agelib.cluster import as_done, workers
 from agelib.experiment import Experiment
 from agelib.files import DataError, DivergedError
 from agelib.lab import Lab
-from agelib.pending import Trained, first_line
+from agelib.pending import Paused, Trained, first_line, pause_at_end
 from agelib.records import Record
 from agelib.study import Study, Turn
-
-
-class _Paused(Exception):
-    """The budget ended in the middle of a trial; its checkpoint stays."""
 
 
 def search(
@@ -156,7 +152,7 @@ def _train(study: Study, turn: Turn, end: float | None) -> Trained:
         pruned = study.finish(turn, record)
         reason = f"pruned after epoch {record.summary['epochs']}" if pruned else ""
         return Trained(experiment, "done", reason)
-    except _Paused as paused:
+    except Paused as paused:
         return Trained(experiment, "paused", str(paused))
     except (DataError, RuntimeError, ValueError, MemoryError) as error:
         reason = first_line(error)
@@ -181,6 +177,5 @@ def _after_epoch(turn: Turn, end: float | None, epoch: int, score: float) -> boo
         return False
     if turn.trial.should_prune():
         return True
-    if end is not None and time.time() >= end:
-        raise _Paused(f"after epoch {epoch} of {epochs}")
+    pause_at_end(end, epoch, epochs)
     return False

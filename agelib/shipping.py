@@ -12,6 +12,7 @@ import pandas as pd
 from agelib import datasets, manifests
 from agelib.bootstrap import bootstrap, share_score
 from agelib.card import model_card
+from agelib.checks import probability_columns
 from agelib.evaluation import evaluate, pooled
 from agelib.experiment import Experiment
 from agelib.files import DataError, atomic_path, write_json, write_text
@@ -103,8 +104,7 @@ def calibrated(predictions: pd.DataFrame) -> dict[str, Any]:
         inside, with interval, where each random half is cut by the tail of the other half;
         ``uncalibrated``: the same with tails of one tenth. ``years``: mean width.
     """
-    columns = [name for name in predictions if name[0] == "p" and name[1:].isdecimal()]
-    shares = predictions[columns].to_numpy(float)
+    shares = predictions[probability_columns(predictions)].to_numpy(float)
     ages = predictions["age"].to_numpy()
     half = np.random.default_rng(0).permutation(len(ages)) % 2 == 0
     inside = np.zeros(len(ages), bool)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from agelib.files import DataError, MissingListError, sha256_text
 from agelib.folds import N_FOLDS, base_names, deal
+from agelib.paths import datasets_dir
 
 # Rows of a catalog by part, and notes on what was left out.
 Rows = tuple[dict[str, np.ndarray], tuple[str, ...]]
 
 
-def rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: object) -> Rows:
+def rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, **_: object) -> Rows:
     """Split by the lists of CORAL: tested as published, validated on a tenth of the rest.
 
     Parameters
@@ -24,8 +23,6 @@ def rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: obj
     cleaned : bool
         Whether training images with a copy in the test part are dropped. Validation never has
         one: it is a tenth of the training clusters that test has none of.
-    lists : Path
-        Folder of the two lists.
 
     Returns
     -------
@@ -36,8 +33,8 @@ def rows_of_lists(catalog: pd.DataFrame, *, cleaned: bool, lists: Path, **_: obj
     DataError
         When a list is missing or damaged, or names none of the images.
     """
-    test, notes = _listed(catalog, lists / "utkface_coral_test.csv")
-    listed, more = _listed(catalog, lists / "utkface_coral_train.csv")
+    test, notes = _listed(catalog, "utkface_coral_test.csv")
+    listed, more = _listed(catalog, "utkface_coral_train.csv")
     listed = np.setdiff1d(listed, test)
     cluster = catalog["cluster"].to_numpy()
     shared = np.isin(cluster[listed], cluster[test])
@@ -79,8 +76,9 @@ def rows_of_names(catalog: pd.DataFrame, *, apart: bool, **_: object) -> Rows:
     return {part: np.flatnonzero(mask) for part, mask in masks.items()}, notes
 
 
-def _listed(catalog: pd.DataFrame, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _listed(catalog: pd.DataFrame, file: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the rows a public list names, ascending, and notes on the names that have none."""
+    path = datasets_dir() / "protocols" / file
     if not path.is_file():
         raise MissingListError(
             f"the public list {path} is missing; place it there (UTK_train_coral.csv and "

@@ -17,6 +17,8 @@ from agelib.datasets.adience import AGES, COLUMNS, FOLD_FILES, PREFIXES
 from agelib.datasets.sample_faces import draw_face
 from agelib.datasets.utkface import GENDERS, RACES
 
+# Of the parts drawn from the public fold files, as `adience.PUBLISHED` is of the files.
+PUBLISHED_RANDOM = "b9e08beb0302bd2d8618a79352527c75957327cc35effcaf53a544a773f98e59"
 FACES = 40  # drawn in full; further images are mixtures of two of them
 
 

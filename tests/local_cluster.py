@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
+import made_experiments
 import pytest
 
 from agelib import paths
-from agelib.experiment import Experiment, Recipe
 
-LENET = Experiment(
-    number="1.0", name="LeNet-5", chapter="99-test", architecture="lenet5", labels="decades-7",
-    dataset="sample", protocol="p1-decades", color="grey", image_size=16,
-    recipe=Recipe(epochs=2),
-)  # fmt: skip
+LENET = dataclasses.replace(made_experiments.LENET, image_size=16)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_changes_by_hand():
     base = [record(ages, ages + off, validation=4.0), record(ages, ages - off, validation=6.0)]
     # One year nearer on every image, exactly.
     better = [record(ages, ages + np.abs(off - 1))]
-    table = compare({"base": base, "better": better, "later": []}, "base", by="expected age")
+    table = compare({"base": base, "better": better, "later": []}, "base")
     assert table["runs"].tolist() == [2, 1, 0]
     row = table.loc["base"]
     inside = np.clip(ages + off, 0, 100), np.clip(ages - off, 0, 100)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from layout import adience_files, adience_rows, lay_out, write_folds
+from layout import PUBLISHED_RANDOM, adience_files, adience_rows, lay_out, write_folds
 
 from agelib import datasets, manifests, prepare
 from agelib.cli import main
@@ -333,7 +333,7 @@ def test_the_registry_names_both_layouts():
 
 def test_the_public_fold_files_are_the_published_ones(public):
     assert adience.mark(public) == adience.PUBLISHED
-    assert adience.mark(public, "adience_random") == adience.PUBLISHED_RANDOM
+    assert adience.mark(public, "adience_random") == PUBLISHED_RANDOM
     assert len(public) == 19_370 and public["times"].sum() == 19_487
     assert set(public["age_label"]) == set(adience.AGES)
     assert public["person"].nunique() == 2_284

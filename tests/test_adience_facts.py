@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from layout import adience_rows, write_folds
+from layout import PUBLISHED_RANDOM, adience_rows, write_folds
 
 from agelib import adience_facts, paths
 from agelib.datasets import adience
@@ -69,7 +69,7 @@ def test_the_tables_add_up(which, request):
 def test_the_published_counts_name_nobody_and_are_of_the_published_files(published):
     assert published["marks"] == {
         "fold files": adience.PUBLISHED,
-        "adience-random": adience.PUBLISHED_RANDOM,
+        "adience-random": PUBLISHED_RANDOM,
     }
     text = json.dumps(published)
     assert "@N" not in text and ".jpg" not in text

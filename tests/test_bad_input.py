@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scanned import scan
 
 from agelib import catalog, photos, prepare
 from agelib.datasets.archive import unpack
@@ -272,8 +273,8 @@ def test_images_that_may_not_be_read_are_flagged_and_stop_nothing(elsewhere, fac
     files = catalog.list_images(folder)
     os.chmod(folder / files[3], 0)
     with nobody():
-        flags = catalog.scan(folder, files, lambda _: dict.fromkeys(("age", "gender", "race"), None)
-                             | {"note": ""}, jobs=1).catalog["flags"]  # fmt: skip
+        none = dict.fromkeys(("age", "gender", "race"), None) | {"note": ""}
+        flags = scan(folder, files, lambda _: none, jobs=1).catalog["flags"]
     assert flags[3] == "corrupt: unreadable, Permission denied"
     assert not flags.drop(3).str.contains("unreadable").any()
 

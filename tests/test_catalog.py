@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scanned import Held, scan
 
-from agelib.catalog import COLUMNS, list_images, require_images, scan
+from agelib.catalog import COLUMNS, list_images, require_images
 from agelib.datasets.utkface import parse_name
 from agelib.files import DataError
 from agelib.manifests import SCHEMA
-from agelib.reading import FACTS, Held, read_files
+from agelib.reading import FACTS, read_files
 
 DATE = "20170116174525125.jpg.chip.jpg"
 
@@ -101,22 +102,11 @@ def test_missing_images_are_counted_and_named(folder):
         require_images(folder, files)
 
 
-class Sink(Held):
-    def __init__(self, n):
-        super().__init__(n)
-        self.size, self.color = 8, "grey"
-        self.images = np.full((n, 8, 8, 1), 77, dtype=np.uint8)
-
-    def write(self, start, block):
-        super().write(start, block)
-        self.images[start : start + len(block.images)] = block.images
-
-
 def test_threads_and_progress_do_not_change_the_outcome(tmp_path):
     for index in range(150):
         (tmp_path / f"{index:03}.jpg").write_bytes(picture(index) if index % 9 else b"broken")
     files, seen = list_images(tmp_path), []
-    one, many = Sink(150), Sink(150)
+    one, many = Held(150), Held(150)
     read_files(tmp_path, files, jobs=1, sink=one)
     read_files(tmp_path, files, jobs=4, sink=many, progress=lambda *done: seen.append(done))
     for name in ("facts", "thumbnails", "images"):
@@ -128,7 +118,7 @@ def test_threads_and_progress_do_not_change_the_outcome(tmp_path):
 
 
 def test_an_error_in_the_sink_is_passed_on(folder):
-    class Full(Sink):
+    class Full(Held):
         def write(self, start, block):
             raise OSError("no space left")
 

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scanned import scan
 from scipy.sparse.csgraph import connected_components
 
 from agelib import near_duplicates
-from agelib.catalog import list_images, scan
+from agelib.catalog import list_images
 from agelib.cleaning import (
     choose_kept,
-    clean,
     exact_groups,
     flag_duplicates,
+    settle,
     summary,
 )
 from agelib.datasets.sample import write_sample
@@ -101,13 +102,14 @@ def test_constant_images_pair_with_nothing():
 
 
 def test_exact_groups_are_numbered_by_first_member():
-    groups = exact_groups(pd.Series(["b", "a", "c", "a", "", "b", ""]))
+    groups = exact_groups(np.array([b"b", b"a", b"c", b"a", b"", b"b", b""]))
     assert groups.fillna(-1).tolist() == [0, 1, -1, 1, -1, 0, -1]
 
 
 def test_byte_identical_files_share_a_cluster_even_when_undecodable():
     thumbnails = np.zeros((4, 1024), dtype=np.uint8)
-    clusters = near_duplicate_clusters(thumbnails, exact=exact_groups(pd.Series(list("abca"))))
+    exact = exact_groups(np.array([b"a", b"b", b"c", b"a"]))
+    clusters = near_duplicate_clusters(thumbnails, exact=exact)
     assert clusters.tolist() == [0, 1, 2, 0]
 
 
@@ -130,7 +132,8 @@ def test_flags_state_sizes_and_conflicting_labels():
         ]
     )
     catalog.loc[1, "flags"] = "name: no race"
-    flagged = flag_duplicates(catalog, catalog["cluster"].to_numpy())
+    exact = exact_groups(catalog["md5"].to_numpy("S"))
+    flagged = flag_duplicates(catalog, catalog["cluster"].to_numpy(), exact)
     conflicts = "near-duplicate: 3 files; age-conflict: 20 25; gender-conflict: female male"
     assert flagged["flags"].tolist() == [
         f"exact-duplicate: 2 files; {conflicts}",
@@ -163,12 +166,14 @@ def test_a_cluster_without_a_usable_image_keeps_none():
     assert choose_kept(catalog).tolist() == [False, True]
 
 
-def test_clean_and_summary():
+def test_settled_and_counted():
     thumbnails = planted(30, 0, 2)
     thumbnails = np.concatenate([thumbnails, thumbnails[:2]])
     md5 = [*map(str, range(31)), "1"]
     rows = [(f"{i:02}", 20 + i % 30, "male", md5[i], i) for i in range(32)]
-    catalog = clean(catalog_of(rows), thumbnails)
+    exact = exact_groups(np.array(md5, "S"))
+    clusters = near_duplicate_clusters(thumbnails, exact=exact)
+    catalog = settle(catalog_of(rows), clusters, exact)
     catalog.loc[31, "flags"] += "; corrupt: truncated"
     counts = summary(catalog)
     assert counts["images"] == 32 and counts["kept"] == 30

@@ -85,7 +85,7 @@ def test_notebooks_at_the_same_time_share_the_cores(home, calls, monkeypatch):
         (2, ["--jobs", "3"], 3, "1"),
         (2, ["--scheduler", "tcp://host:1"], 2, None),
     ):
-        monkeypatch.setattr(cli_run, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(cli_run, "available_cores", lambda cores=cores: cores)
         assert cli.main(["run", *words]) == 0
         assert calls[-1]["jobs"] == jobs
         assert calls[-1]["environment"].get("TF_NUM_INTRAOP_THREADS") == threads

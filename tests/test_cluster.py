@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from local_cluster import LENET
+from waiting import until
 
 from agelib import cluster, conversion
 from agelib.catalog import list_images
@@ -84,13 +85,6 @@ def test_an_interrupted_command_ends_its_processes_even_if_it_inherits_sigint_ig
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
     assert not (tmp_path / "2").exists()
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("how", [{"threads": True, "jobs": 3}, {"jobs": 1}])

@@ -1,22 +1,14 @@
 """An experiment is a value."""
 
+import dataclasses
 import json
 
+import made_experiments
 import pytest
 
-from agelib.experiment import Experiment, Recipe, differences
+from agelib.experiment import Recipe, differences
 
-LENET = Experiment(
-    number="1.0",
-    name="LeNet-5",
-    chapter="03-lenet",
-    architecture="lenet5",
-    labels="decades-7",
-    dataset="sample",
-    protocol="p1-decades",
-    color="grey",
-    recipe=Recipe(epochs=15),
-)
+LENET = dataclasses.replace(made_experiments.LENET, chapter="03-lenet", recipe=Recipe(epochs=15))
 
 
 def test_a_tweak_changes_one_thing_and_keeps_the_original():

@@ -59,7 +59,7 @@ def test_distribution_targets_are_the_age_and_a_bell_around_it():
 
 
 def test_distribution_loss_by_hand():
-    head = Distribution(YEARS, sigma=2.0, l1=0.2)
+    head = Distribution(YEARS, sigma=2.0)
     target = head.targets(np.array([40]))
     uniform = np.full((1, 101), 1 / 101)
     # cross-entropy log(101), expected age 50, so ten years off

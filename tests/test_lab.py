@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from made_experiments import LENET
 
 from agelib import averages, backend, comparison, models, report, results
-from agelib.experiment import Experiment, Recipe
+from agelib.experiment import Experiment
 from agelib.files import DataError
 from agelib.lab import start
 from agelib.labels import get_scheme
@@ -14,18 +15,6 @@ from agelib.paths import results_dir
 from agelib.pipeline import Images
 from agelib.reference import reference
 from agelib.throughput import feeding_rate, store_facts
-
-LENET = Experiment(
-    number="1.0",
-    name="LeNet-5",
-    chapter="99-test",
-    architecture="lenet5",
-    labels="decades-7",
-    dataset="sample",
-    protocol="p1-decades",
-    color="grey",
-    recipe=Recipe(epochs=2),
-)
 
 
 @pytest.fixture(scope="module")

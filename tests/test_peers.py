@@ -76,23 +76,26 @@ def test_impossible_descriptions_are_refused(changes, message):
         peer(**changes)
 
 
-def test_descriptions_are_found_beside_their_files(tmp_path):
-    assert peers.find_peers(tmp_path / "peers") == []
-    (tmp_path / "b.json").write_text(json.dumps({"name": "B", "file": "b.onnx", "size": 64}))
+def test_descriptions_are_found_beside_their_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
+    folder = tmp_path / "peers"
+    assert peers.find_peers() == []
+    folder.mkdir()
+    (folder / "b.json").write_text(json.dumps({"name": "B", "file": "b.onnx", "size": 64}))
     with pytest.raises(DataError, match=r"b\.json: its model file b\.onnx is not beside it"):
-        peers.find_peers(tmp_path)
-    (tmp_path / "b.onnx").write_bytes(b"")
-    (found,) = peers.find_peers(tmp_path)
-    assert found == Peer(name="B", file=str(tmp_path / "b.onnx"), size=64)
+        peers.find_peers()
+    (folder / "b.onnx").write_bytes(b"")
+    (found,) = peers.find_peers()
+    assert found == Peer(name="B", file=str(folder / "b.onnx"), size=64)
     for text, message in (
         ('{"name": "B", "file": "b.onnx", "size": 64}', "two peers are called 'B'"),
         ('{"name": "C", "file": "b.onnx", "width": 64}', r"c\.json: no description.*width"),
         ('{"name": "C", "file": "b.pt", "size": 64}', r"c\.json: peer 'C': b\.pt is none of"),
         ("{", r"c\.json: no description"),
     ):
-        (tmp_path / "c.json").write_text(text)
+        (folder / "c.json").write_text(text)
         with pytest.raises(DataError, match=message):
-            peers.find_peers(tmp_path)
+            peers.find_peers()
 
 
 def test_another_set_description_or_file_has_another_key(tmp_path):

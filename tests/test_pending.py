@@ -1,28 +1,19 @@
 """What waits at full size, and training it within a budget."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
+from made_experiments import LENET
 
 from agelib import cli
-from agelib.experiment import Experiment, Recipe
+from agelib.experiment import Recipe
 from agelib.files import DataError
 from agelib.lab import start
 from agelib.pending import pending, train_pending
 
-FULL = Experiment(
-    number="1.0",
-    name="LeNet-5",
-    chapter="99-test",
-    architecture="lenet5",
-    labels="decades-7",
-    dataset="sample",
-    protocol="p1-decades",
-    color="grey",
-    image_size=32,
-    recipe=Recipe(epochs=4),
-)
+FULL = dataclasses.replace(LENET, image_size=32, recipe=Recipe(epochs=4))
 SMALL = FULL.reduced(epochs=2, image_size=16)
 
 

@@ -151,17 +151,6 @@ def test_gender_distribution(catalog):
     assert title(ax) == "Gender as annotated\nn = 6 images"
 
 
-def test_gender_distribution_by_group(catalog):
-    groups = pd.Categorical(["a", "a", "a", "b", "b", None], categories=["b", "a", "c"])
-    ax = plots.gender_distribution(catalog, groups)
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["b", "a", "c"]
-    bars = {c.get_label(): [bar.get_height() for bar in c] for c in ax.containers}
-    assert bars == {"male": [0, 1, 0], "female": [2, 1, 0], "unknown": [0, 1, 0]}
-    assert title(ax).endswith("n = 5 images")
-    with pytest.raises(ValueError, match="1 names for 6 images"):
-        plots.gender_distribution(catalog, ["a"])
-
-
 def test_category_bars_write_their_counts():
     ax = plots.category_bars({"1-10": 1170, "11-20": 3}, title="Classes")
     assert [t.get_text() for t in ax.texts] == ["1,170", "3"]

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 import tarfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -229,20 +229,9 @@ def test_missing_images_of_the_committed_manifest_are_counted(place, faces):
 
 
 def test_several_at_once_wait_for_each_other(place):
-    made, errors = [], []
-
-    def work():
-        try:
-            made.append(prepare.prepare("sample", sample_size=12, **SMALL))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(3) as pool:
+        work = [pool.submit(prepare.prepare, "sample", sample_size=12, **SMALL) for _ in range(3)]
+    made = [one.result() for one in work]
     assert made[0].counts == made[1].counts == made[2].counts
     assert made[0].counts["corrupt"] == 3
 

@@ -29,7 +29,7 @@ def test_an_epoch_has_every_image_once_and_batches_are_right():
     store = Numbered(5000)
     rows = np.flatnonzero(np.arange(5000) % 5 != 0)
     images = Images(store, rows, memory_limit=0, window=700)
-    assert not images.in_memory
+    assert images._pixels is None
     order = images.order(3, 1)
     assert sorted(order) == list(range(4000))
     batches = Batches(images, np.arange(4000), batch_size=64, order=order)

@@ -1,11 +1,13 @@
 """Training: learning, resuming, refusing a second process; on drawn stripes, in seconds."""
 
+import dataclasses
 import types
 
 import filelock
 import numpy as np
 import pandas as pd
 import pytest
+from made_experiments import LENET
 
 from agelib import models, training
 from agelib.backend import keras
@@ -19,17 +21,11 @@ from agelib.protocols import Split
 from agelib.records import load_record
 
 N = 96
-STRIPES = Experiment(
-    number="1.0",
-    name="LeNet-5",
-    chapter="99-test",
-    architecture="lenet5",
-    labels="decades-7",
-    dataset="sample",
+STRIPES = dataclasses.replace(
+    LENET,
     protocol="sample-5fold",
     fold=0,
     image_size=16,
-    color="grey",
     options={"batch_norm": True},
     recipe=Recipe(epochs=3, batch_size=16, augmentation=("flip", "brightness")),
 )
@@ -65,6 +61,20 @@ def run(experiment, folder, data):
     return training.train(experiment, folder, **vars(data))
 
 
+def run_and_kill(experiment, folder, data, *, epoch):
+    """Train, and stop as a killed process would once the checkpoint of an epoch is written."""
+    saved = training.Checkpoints.save
+
+    def killed(self, network, row):
+        saved(self, network, row)
+        if self.epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Checkpoints, "save", killed)
+        run(experiment, folder, data)
+
+
 def test_a_record_tells_the_run_and_the_saved_network_predicts_the_same(tmp_path, data):
     record = run(STRIPES, tmp_path, data)
     summary = record.summary
@@ -84,22 +94,12 @@ def test_a_record_tells_the_run_and_the_saved_network_predicts_the_same(tmp_path
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data, monkeypatch):
+def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data):
     with_dropout = STRIPES.tweak("2.0", "Sithungu", architecture="sithungu", options=None)
     experiment = Experiment(**{**vars(with_dropout), "options": {"dropout": 0.5}})
     unbroken = run(experiment, tmp_path / "unbroken", data)
-    saved = training.Checkpoints.save
-
-    def killed(self, network, row):
-        saved(self, network, row)
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training.Checkpoints, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(experiment, tmp_path / "killed", data)
+    run_and_kill(experiment, tmp_path / "killed", data, epoch=2)
     assert not (tmp_path / "killed" / "record.json").exists()
-    monkeypatch.setattr(training.Checkpoints, "save", saved)
     resumed = run(experiment, tmp_path / "killed", data)
     assert resumed.summary["epochs"] == 3
     columns = ["loss", "val_loss", "accuracy", "val_accuracy"]
@@ -124,17 +124,8 @@ def test_training_the_same_experiment_twice_at_once_is_refused(tmp_path, data):
     assert not (tmp_path / "record.json").exists()
 
 
-def test_a_checkpoint_of_another_description_is_not_resumed(tmp_path, data, monkeypatch):
-    saved = training.Checkpoints.save
-
-    def killed(self, network, row):
-        saved(self, network, row)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training.Checkpoints, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(STRIPES, tmp_path, data)
-    monkeypatch.setattr(training.Checkpoints, "save", saved)
+def test_a_checkpoint_of_another_description_is_not_resumed(tmp_path, data):
+    run_and_kill(STRIPES, tmp_path, data, epoch=1)
     changed = STRIPES.tweak("1.1", "slower", recipe={"learning_rate": 1e-4})
     assert run(changed, tmp_path, data).summary["epochs"] == 3
 
@@ -201,7 +192,7 @@ def test_batches_are_the_same_in_memory_and_streamed(data):
     order = epoch_order(48, state=3, epoch=1)
     held = Images(data.store, np.arange(48))
     streamed = Images(data.store, np.arange(48), memory_limit=0)
-    assert held.in_memory and not streamed.in_memory
+    assert held._pixels is not None and streamed._pixels is None
     targets = np.arange(48)
     one, two = (Batches(images, targets, batch_size=20, order=order) for images in (held, streamed))
     assert [len(one[i][1]) for i in range(len(one))] == [20, 20, 8]
@@ -279,22 +270,12 @@ def test_age_and_gender_are_learnt_together(tmp_path, people):
     assert "confusion_matrix" not in record.summary
 
 
-def test_a_killed_run_with_moving_average_schedule_and_mixup_resumes(tmp_path, people, monkeypatch):
+def test_a_killed_run_with_moving_average_schedule_and_mixup_resumes(tmp_path, people):
     experiment = BOTH.tweak(
         "6.2", "mixed", recipe={"mixup": 0.2, "augmentation": ("flip",), "epochs": 4}
     )
     unbroken = run(experiment, tmp_path / "unbroken", people)
-    saved = training.Checkpoints.save
-
-    def killed(self, network, row):
-        saved(self, network, row)
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training.Checkpoints, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(experiment, tmp_path / "killed", people)
-    monkeypatch.setattr(training.Checkpoints, "save", saved)
+    run_and_kill(experiment, tmp_path / "killed", people, epoch=2)
     resumed = run(experiment, tmp_path / "killed", people)
     pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
     columns = [name for name in unbroken.history if name != "seconds"]

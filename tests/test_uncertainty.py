@@ -91,7 +91,7 @@ def test_threshold_is_the_order_statistic_with_one_more():
 @given(state=st.integers(0, 1000), kind=st.sampled_from(conformal.SCORES))
 def test_intervals_cover_whatever_the_forecast_is_worth(state, kind):
     years, true = calibrated(3000, state=state, bias=6, scale=1.7)
-    parts = conformal.halves(np.zeros(3000, int), np.arange(3000), state=state)
+    parts = conformal.halves(np.zeros(3000, int), np.arange(3000))
     scores = conformal.nonconformity(years, kind)
     table = conformal.conformal_intervals(scores, true, parts)
     assert table["covered"].mean() == pytest.approx(0.9, abs=0.03)

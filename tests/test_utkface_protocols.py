@@ -155,16 +155,23 @@ def write_lists(folder, training, test):
 
 
 @pytest.fixture
-def lists(tmp_path, catalog):
+def folder(tmp_path, monkeypatch):
+    """Where public lists are looked for."""
+    monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
+    return tmp_path / "protocols"
+
+
+@pytest.fixture
+def lists(folder, catalog):
     """Lists like the public ones: names without .chip.jpg, two malformed."""
     names = catalog["file"][catalog["age"].between(21, 60)].str.removesuffix(".chip.jpg").tolist()
     random = np.random.RandomState(3)
     random.shuffle(names)
-    return write_lists(tmp_path / "protocols", [*names[200:], "24_0_1_.jpg", "x"], names[:200])
+    return write_lists(folder, [*names[200:], "24_0_1_.jpg", "x"], names[:200])
 
 
 def test_public_lists(catalog, lists):
-    one = split(catalog, "utkface-21-60", lists=lists)
+    one = split(catalog, "utkface-21-60")
     names = pd.read_csv(lists / "utkface_coral_test.csv")["filename"] + ".chip.jpg"
     assert set(catalog["file"].iloc[one.test]) == set(names)
     assert not crossing(catalog, one.parts())
@@ -181,41 +188,36 @@ def test_public_lists(catalog, lists):
     )
 
 
-def test_public_lists_uncleaned_keep_everything_and_count_the_leak(catalog, lists):
-    cleaned = split(catalog, "utkface-21-60", lists=lists)
-    one = split(catalog, "utkface-21-60", lists=lists, cleaned=False)
+@pytest.mark.usefixtures("lists")
+def test_public_lists_uncleaned_keep_everything_and_count_the_leak(catalog):
+    cleaned = split(catalog, "utkface-21-60")
+    one = split(catalog, "utkface-21-60", cleaned=False)
     assert sum(one.counts().values()) == catalog["age"].between(21, 60).sum()
     assert one.test.tolist() == cleaned.test.tolist()
     assert one.validation.tolist() == cleaned.validation.tolist()
     assert "test images have a duplicate in another part" in one.notes[-1]
 
 
-def test_public_lists_leave_out_unusable_images_and_shared_names(tmp_path):
+def test_public_lists_leave_out_unusable_images_and_shared_names(folder):
     usable = np.arange(40) != 7
     catalog = make_catalog([30] * 40, usable=usable)
     names = catalog["file"].tolist()
-    lists = write_lists(tmp_path, names[:31], names[30:])
-    one = split(catalog, "utkface-21-60", lists=lists, cleaned=False)
+    write_lists(folder, names[:31], names[30:])
+    one = split(catalog, "utkface-21-60", cleaned=False)
     assert one.test.tolist() == list(range(30, 40))
     assert np.union1d(one.training, one.validation).tolist() == np.delete(range(30), 7).tolist()
 
 
-def test_lists_are_looked_for_among_the_data_sets(catalog, lists, monkeypatch):
-    monkeypatch.setenv("AGELIB_DATASETS", str(lists.parent))
-    found = split(catalog, "utkface-21-60")
-    assert found.fingerprint == split(catalog, "utkface-21-60", lists=lists).fingerprint
-
-
-def test_missing_and_wrong_lists_say_what_to_do(catalog, tmp_path):
+def test_missing_and_wrong_lists_say_what_to_do(catalog, folder):
     with pytest.raises(DataError, match=r"utkface_coral_test\.csv is missing; place it there"):
-        split(catalog, "utkface-21-60", lists=tmp_path)
-    write_lists(tmp_path, ["a.jpg"], ["b.jpg"])
+        split(catalog, "utkface-21-60")
+    write_lists(folder, ["a.jpg"], ["b.jpg"])
     with pytest.raises(DataError, match=r"none of the 1 names in .*utkface_coral_test.csv"):
-        split(catalog, "utkface-21-60", lists=tmp_path)
+        split(catalog, "utkface-21-60")
     for text in ("image,age\na,1\n", "", 'filename\n"a\n', "filename\na,b\nc,d,e\n"):
-        (tmp_path / "utkface_coral_test.csv").write_text(text)
+        (folder / "utkface_coral_test.csv").write_text(text)
         with pytest.raises(DataError, match=r"utkface_coral_test\.csv"):
-            split(catalog, "utkface-21-60", lists=tmp_path)
+            split(catalog, "utkface-21-60")
 
 
 def test_utkface_p1_is_theirs_to_the_file(utkface):

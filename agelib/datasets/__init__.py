@@ -46,14 +46,14 @@ class Dataset:
     archives: tuple[str, ...] = ()
 
 
-_UTKFACE_LICENCE = "non-commercial research only; the copyright of each image stays with its owner"
+_NON_COMMERCIAL = "non-commercial research only; the copyright of each image stays with its owner"
 _DATASETS = (
     Dataset(
         "utkface",
         "UTKFace",
         "UTKFace",
         from_names(parse_name),
-        _UTKFACE_LICENCE,
+        _NON_COMMERCIAL,
         "utkface-5fold",
     ),
     Dataset(
@@ -61,7 +61,7 @@ _DATASETS = (
         "Adience",
         "Adience/aligned",
         read_aligned,
-        "non-commercial research only; the copyright of each image stays with its owner",
+        _NON_COMMERCIAL,
         "adience-folds",
     ),
     Dataset(
@@ -69,7 +69,7 @@ _DATASETS = (
         "Adience, not aligned",
         "Adience/faces",
         read_faces,
-        "non-commercial research only; the copyright of each image stays with its owner",
+        _NON_COMMERCIAL,
         "adience-folds",
     ),
     Dataset(
@@ -85,7 +85,7 @@ _DATASETS = (
         "UTKFace in the wild",
         "UTKFace-wild",
         from_names(parse_name),
-        _UTKFACE_LICENCE,
+        _NON_COMMERCIAL,
         "utkface-wild-5fold",
         ("part1.tar.gz", "part2.tar.gz", "part3.tar.gz"),
     ),

@@ -47,10 +47,9 @@ AGES: dict[str, tuple[int, int] | None] = {
 }
 OFFICIAL_GROUPS = tuple(AGES)[:8]
 
-# Marks of the public fold files and of the parts drawn from them; see `mark` and `random_parts`.
-# The files name photographs and albums of people, so the marks are published instead of a list.
+# Mark of the public fold files, see `mark`. They name photographs and albums of people, so it is
+# published instead of a list.
 PUBLISHED = "3eec806a25b5197624483a6081f8bc9a7df2a47b5844e2a6a4213fe51ecc1dd8"
-PUBLISHED_RANDOM = "b9e08beb0302bd2d8618a79352527c75957327cc35effcaf53a544a773f98e59"
 
 _REMEDY = (
     "place the five fold files of the Adience benchmark (fold_0_data.txt to fold_4_data.txt, not "

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from agelib.cores import available_cores
 from agelib.datasets.sample_faces import draw_face
 from agelib.datasets.sample_sketch import SIZE
 from agelib.datasets.utkface import GENDERS, RACES
 from agelib.files import DataError, atomic_path, write_json
-from agelib.reading import available_cores
 
 __all__ = ["FAULTS", "NOTE", "draw_face", "write_sample"]
 

@@ -13,7 +13,7 @@ from agelib.files import DataError
 
 
 class Source(NamedTuple):
-    """The images of a folder and how to label them; `agelib.catalog.scan` makes a catalog of it.
+    """The images of a folder and how to label them; `agelib.catalog.describe` takes both.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-GENDERS = ("male", "female")
-RACES = ("white", "black", "asian", "indian", "other")
+from agelib.manifests import GENDERS, RACES
+
 OLDEST = 120  # a number above is not an age in years
 
 _SOUND = re.compile(r"([0-9]{1,3})_([01])_([0-4])_[0-9]{17}\.jpg(?:\.chip\.jpg)?")

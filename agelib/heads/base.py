@@ -9,8 +9,8 @@ import numpy as np
 
 from agelib.backend import keras
 from agelib.labels import LabelScheme
+from agelib.manifests import RACES
 
-RACES = ("white", "black", "asian", "indian", "other")  # UTKFace's words
 Features = Any  # a Keras tensor, or a list of (Keras tensor, weight)
 
 

@@ -93,7 +93,7 @@ class PerYear(Softmax):
 class Distribution(PerYear):
     """A soft-max over years that learns a bell around the age instead of one class.
 
-    The loss is the cross-entropy against a Gaussian around the age plus a share of the absolute
+    The loss is the cross-entropy against a Gaussian around the age plus a fifth of the absolute
     error of the expected age: label distribution learning with learnt expectation (Gao et al.
     2018, "DLDL-v2"). Their divergence differs from the cross-entropy by a constant.
 
@@ -103,15 +103,11 @@ class Distribution(PerYear):
         ``per-year-101``.
     sigma : float
         Standard deviation of the Gaussian in years.
-    l1 : float
-        Weight of the absolute error, per year.
     """
 
-    def __init__(
-        self, scheme: LabelScheme, *, sigma: float = 2.5, l1: float = 0.2, **options: Any
-    ) -> None:
+    def __init__(self, scheme: LabelScheme, *, sigma: float = 2.5, **options: Any) -> None:
         super().__init__(scheme, **options)
-        self.sigma, self.l1 = sigma, l1
+        self.sigma = sigma
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return the age and its distribution side by side, (n, 1 + classes)."""
@@ -120,42 +116,20 @@ class Distribution(PerYear):
 
     def loss(self) -> Any:
         """Return cross-entropy plus the weighted absolute error of the expected age."""
-        return DistributionLoss(self.l1)
+        return DistributionLoss(0.2)
 
 
 class SoftOrdinal(PerYear):
     """A soft-max over years that learns soft labels which fall off with the distance.
 
-    The labels are the soft-max of the negative distances between the age and each year, the loss
-    is the cross-entropy (Diaz and Marathe 2019, "SORD").
-
-    Parameters
-    ----------
-    scheme : LabelScheme
-        ``per-year-101``.
-    distance : {'squared', 'absolute'}
-        Of two ages.
-    scale : float
-        Factor of the distance, per year or squared year: the larger, the sharper the labels.
+    The labels are the soft-max of the negative squared distances between the age and each year,
+    the loss is the cross-entropy (Diaz and Marathe 2019, "SORD").
     """
-
-    def __init__(
-        self,
-        scheme: LabelScheme,
-        *,
-        distance: str = "squared",
-        scale: float = 1.0,
-        **options: Any,
-    ) -> None:
-        super().__init__(scheme, **options)
-        if distance not in ("squared", "absolute"):
-            raise ValueError(f"distance is {distance!r}; choose 'squared' or 'absolute'")
-        self.power, self.scale = (2 if distance == "squared" else 1), scale
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return the age and its soft labels side by side, (n, 1 + classes)."""
         years = np.arange(self.scheme.n_classes)
-        return _beside(labels, -self.scale * np.abs(years - labels[:, None]) ** self.power)
+        return _beside(labels, -((years - labels[:, None]) ** 2))
 
     def loss(self) -> Any:
         """Return the cross-entropy against the soft labels."""

@@ -25,7 +25,13 @@ def risk_coverage(errors: np.ndarray, uncertainty: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         ``coverage`` (share of images answered) and ``risk`` (their mean error), n rows.
+
+    Raises
+    ------
+    ValueError
+        If an error or an uncertainty is no number.
     """
+    _refuse_missing(errors, uncertainty)
     order = np.argsort(uncertainty, kind="stable")
     _, ties = np.unique(uncertainty[order], return_inverse=True)
     means = np.bincount(ties, errors[order]) / np.bincount(ties)
@@ -42,7 +48,13 @@ def aurc_score(errors: np.ndarray, uncertainty: np.ndarray) -> Score:
     callable
         Weights (n, b) to values (1, b), in years: the mean over all coverages of the mean error
         of the images answered (Geifman, Uziel and El-Yaniv 2019).
+
+    Raises
+    ------
+    ValueError
+        If an error or an uncertainty is no number.
     """
+    _refuse_missing(errors, uncertainty)
     order = np.argsort(uncertainty, kind="stable")
     _, ties = np.unique(uncertainty[order], return_inverse=True)
     by_level = indicator(ties, int(ties.max()) + 1).astype(np.float64)
@@ -77,6 +89,11 @@ def aurc_difference(errors: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[st
     -------
     dict
         ``value``, ``low``, ``high`` (95 % interval over the same resampled images), years.
+
+    Raises
+    ------
+    ValueError
+        If an error or an uncertainty is no number.
     """
     first, second = aurc_score(errors, a), aurc_score(errors, b)
 
@@ -110,6 +127,11 @@ def abstention_table(
         One row a way, indexed by ``uncertainty``: the mean error at each coverage; ``aurc`` in
         years with ``low`` and ``high`` (95 % interval). Two more rows say what is possible: in
         random order (``none``) and by the errors themselves (``the error itself``).
+
+    Raises
+    ------
+    ValueError
+        If an error or an uncertainty is no number.
     """
     n = len(errors)
     ways = {"none": np.zeros(n), **uncertainties, "the error itself": errors}
@@ -120,3 +142,9 @@ def abstention_table(
         value, low, high = bootstrap(aurc_score(errors, uncertainty), n)
         rows[name] = row | {"aurc": value[0], "low": low[0], "high": high[0]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("uncertainty")
+
+
+def _refuse_missing(errors: np.ndarray, uncertainty: np.ndarray) -> None:
+    for name, values in (("errors", errors), ("uncertainties", uncertainty)):
+        if bad := int((~np.isfinite(values)).sum()):
+            raise ValueError(f"{bad} of {len(values)} {name} are no numbers; leave them out")

@@ -10,6 +10,7 @@ import pandas as pd
 from agelib.files import DataError
 
 KINDS = ("classification", "regression")
+_DIVERGED = "the training diverged: train again"
 
 # Rounding 101 probabilities to five decimals moves a sum by 5e-4 at most.
 _SUM_TOLERANCE = 1e-3
@@ -47,6 +48,7 @@ def checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> p
     estimate = estimate_column(predictions, kind)
     needed = ["file", *(["true", "predicted"] if kind == "classification" else [])]
     needed += ["age", estimate] if estimate else []
+    needed += ["female"] if "p_female" in predictions.columns else []
     missing = [name for name in needed if name not in predictions.columns]
     if missing:
         raise DataError(
@@ -62,11 +64,11 @@ def checked(predictions: pd.DataFrame, *, kind: str, n_classes: int | None) -> p
         _refuse(frame, name, ~np.isfinite(years), "is no number of years", "drop the image")
         frame[name] = years
     if "p_female" in frame.columns:
-        for name in ("female", "p_female"):
-            share = _numbers(frame, name)
-            bad = ~((share >= 0) & (share <= 1))
-            _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
-            frame[name] = share
+        female, share = _numbers(frame, "female"), _numbers(frame, "p_female")
+        unknown, no_share = ~np.isin(female, (0, 1)), ~((share >= 0) & (share <= 1))
+        _refuse(frame, "female", unknown, "is neither 0 nor 1", "drop the image")
+        _refuse(frame, "p_female", no_share, "is no probability", _DIVERGED)
+        frame = frame.assign(female=female, p_female=share)
     if kind == "classification":
         _check_classes(frame, n_classes)
     # Sorted, the resamples are the same images whatever the order of the rows was.
@@ -85,7 +87,7 @@ def _check_classes(frame: pd.DataFrame, n_classes: int | None) -> None:
     for name in columns:
         values = _numbers(frame, name)
         bad = ~((values >= 0) & (values <= 1 + _SUM_TOLERANCE))
-        _refuse(frame, name, bad, "is no probability", "the training diverged: train again")
+        _refuse(frame, name, bad, "is no probability", _DIVERGED)
         frame[name] = values
     sums = frame[columns].sum(axis=1).to_numpy()
     off, what = np.abs(sums - 1) > _SUM_TOLERANCE, "is not a softmax output; its row sums to {:.4f}"
@@ -123,7 +125,18 @@ def refuse_other_images(a: pd.DataFrame, b: pd.DataFrame, *, truth: str) -> None
     if differs.any():
         raise DataError(
             f"The predictions disagree about {truth!r} for {differs.sum()} of {len(a)} files, "
-            f"first {a.file[differs.argmax()]!r}; compare records of the same label scheme."
+            f"first {a.file[differs.argmax()]!r}; compare records of the same manifest and label "
+            "scheme."
+        )
+
+
+def refuse_other_classes(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Raise a DataError unless two tables have as many classes."""
+    first, second = (len(probability_columns(table)) for table in (a, b))
+    if first != second:
+        raise DataError(
+            f"The predictions are of {first} and of {second} classes; compare records of the same "
+            "label scheme."
         )
 
 

@@ -38,20 +38,22 @@ class Pool:
 
     Parameters
     ----------
-    executor : Executor
-        Takes the tasks.
+    take : callable
+        Takes a task, as ``Executor.submit`` does.
     width : callable
         How many tasks can be worked on at the same time, at the moment.
     queue : bool
         Whether tasks may be handed over that have to wait (a cluster grows with its queue).
     """
 
-    def __init__(self, executor: Executor, width: Callable[[], int], *, queue: bool) -> None:
-        self.executor, self.width, self.queue = executor, width, queue
+    def __init__(
+        self, take: Callable[..., Future], width: Callable[[], int], *, queue: bool
+    ) -> None:
+        self.take, self.width, self.queue = take, width, queue
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Hand a task over; its future has what the function returns, or raises."""
-        return self.executor.submit(function, *arguments)
+        return self.take(function, *arguments)
 
 
 @contextlib.contextmanager
@@ -60,7 +62,8 @@ def workers(
 ) -> Iterator[Pool]:
     """Open a pool of workers; tasks that were not begun when it closes are dropped.
 
-    Processes that are still at a task then, because of an interruption, are interrupted too.
+    Processes here that are still at a task then, because of an interruption, are interrupted too;
+    on a cluster, a task at work goes on to its end.
 
     Parameters
     ----------
@@ -81,15 +84,15 @@ def workers(
     if scheduler is not None:
         with _client(scheduler) as client:
             executor = client.get_executor(pure=False)
-            there = _There(executor, threads)
+            take = _There(executor, threads).submit
             try:
-                yield Pool(there, lambda: max(1, sum(client.nthreads().values())), queue=True)
+                yield Pool(take, lambda: max(1, sum(client.nthreads().values())), queue=True)
             finally:
                 executor.shutdown(wait=False)
         return
     executor = ThreadPoolExecutor(jobs) if threads else _Processes(jobs) if jobs > 1 else _Here()
     try:
-        yield Pool(executor, lambda: jobs, queue=not isinstance(executor, _Here))
+        yield Pool(executor.submit, lambda: jobs, queue=not isinstance(executor, _Here))
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -188,6 +191,10 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 except Exception as error:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # such as one that is made of more than it hands on
+        error = RuntimeError(f"{type(error).__name__}: {error}")
     outcome = None, error
 with open(result, "wb") as file:
     pickle.dump(outcome, file)

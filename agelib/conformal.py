@@ -52,7 +52,17 @@ def conformal_threshold(scores: np.ndarray, level: float) -> float:
 
     The ceil((n + 1) level)-th smallest of n scores; infinite when n is too small for the level
     (Vovk, Gammerman and Shafer 2005).
+
+    Raises
+    ------
+    ValueError
+        If the level is not between 0 and 1, or a score is no number.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; give a share between 0 and 1, such as 0.9")
+    if not np.isfinite(scores).all():
+        bad = (~np.isfinite(scores)).sum()
+        raise ValueError(f"{bad} of {len(scores)} scores are no numbers; leave them out")
     rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf
 
@@ -110,7 +120,8 @@ def conformal_intervals(
     Raises
     ------
     ValueError
-        If both kinds of groups are given or a part has no counterpart.
+        If both kinds of groups are given or a part has no counterpart, and as in
+        `conformal_threshold`.
     """
     if known is not None and label_groups is not None:
         raise ValueError("give known groups or groups of years, not both")

@@ -31,11 +31,13 @@ from agelib.checks import (
     checked,
     estimate_column,
     probability_columns,
+    refuse_other_classes,
     refuse_other_images,
     refuse_repeats,
 )
 from agelib.files import DataError
 
+_TRUTH = dict.fromkeys(AGE_METRICS, "age") | dict.fromkeys(GENDER_METRICS, "female")
 METRICS = (*CONFUSION_METRICS, "roc_auc", "log_loss", *AGE_METRICS, *GENDER_METRICS)
 
 
@@ -137,15 +139,18 @@ def paired_difference(
     Raises
     ------
     DataError
-        If the file sets differ or the two disagree about the truth, and as in `evaluate`.
+        If the file sets or the classes differ, if the two disagree about the truth that the
+        metric is of, and as in `evaluate`.
     ValueError
         If the metric is unknown or does not apply.
     """
     first = checked(a, kind=kind, n_classes=n_classes)
     second = checked(b, kind=kind, n_classes=n_classes)
-    refuse_other_images(first, second, truth="true" if kind == "classification" else "age")
     ((_, of_a),) = _scores(first, kind=kind, metrics=[metric]).items()
     ((names, of_b),) = _scores(second, kind=kind, metrics=[metric]).items()
+    refuse_other_images(first, second, truth=_TRUTH.get(metric, "true"))
+    if kind == "classification":
+        refuse_other_classes(first, second)
     row = names.index(metric)
 
     def difference(weights: np.ndarray) -> np.ndarray:

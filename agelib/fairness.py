@@ -12,6 +12,8 @@ from agelib.intervals import codes, holm, mean_intervals
 
 SMALL = 30
 _FEWEST = 5  # of fewer a bootstrap draws the same few images again and again
+_Z2 = 1.96**2
+_GAPS = ("gap", "low", "high", "p", "p holm", "n")
 
 
 def measures(subject: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -50,6 +52,11 @@ def cells(subject: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         high`` (95 % interval, missing below 5 images); ``n``, and ``small``: fewer than 30
         images, from which little follows. Images without one of the labels are left out, and so
         are empty cells.
+
+    Notes
+    -----
+    Percentile bootstrap. Where the gender is right in all images or in none, every draw would be
+    the same: the interval is Wilson's (1927) there.
     """
     known = subject.dropna(subset=list(by))
     groups = known.groupby(list(by), observed=True)
@@ -58,6 +65,10 @@ def cells(subject: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(index=names.index)
     for name, values in measures(known).items():
         found = mean_intervals(values, number)
+        if name == "gender accuracy":
+            value, n = found["value"], found["n"]
+            found["low"] = found["low"].mask(value == 1, n / (n + _Z2))
+            found["high"] = found["high"].mask(value == 0, _Z2 / (n + _Z2))
         for column, end in (("value", ""), ("low", " low"), ("high", " high")):
             enough = (found["n"] >= _FEWEST) | (column == "value")
             table[f"{name}{end}"] = found[column].where(enough).to_numpy()
@@ -155,7 +166,8 @@ def gaps(
     -------
     DataFrame
         Indexed by group: ``gap`` (group minus the others), ``low``, ``high`` (95 % bootstrap
-        interval), ``p`` (two-sided), ``p holm`` (corrected for the groups compared here), ``n``.
+        interval, missing where the group or the others have fewer than 5 images to compare),
+        ``p`` (two-sided), ``p holm`` (corrected for the groups compared here), ``n``.
 
     Raises
     ------
@@ -193,9 +205,11 @@ def gaps(
         # Sums in another order differ in the last digits: equal counts as far.
         further += (np.abs(drawn) >= np.abs(value)[:, None] - 1e-12).sum(axis=1)
     p = np.where(np.isnan(value), np.nan, (1 + further) / (1 + permutations))
-    table = {"gap": value, "low": low, "high": high, "p": p, "p holm": holm(p)}
+    compared = np.minimum(counts, counts.sum(axis=0) - counts).sum(axis=(1, 2))
+    low, high = np.where(compared >= _FEWEST, [low, high], np.nan)
     size = np.bincount(number, minlength=len(names))
-    return pd.DataFrame(table | {"n": size}, index=pd.Index(names, name="group"))
+    table = dict(zip(_GAPS, (value, low, high, p, holm(p), size), strict=True))
+    return pd.DataFrame(table, index=pd.Index(names, name="group"))
 
 
 def _gaps(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -239,8 +253,8 @@ def gaps_by_stratum(subject: pd.DataFrame, measure: str, by: str, strata: str) -
     Returns
     -------
     DataFrame
-        Indexed by stratum and group: ``gap`` (group minus the others), ``low``, ``high`` (95 %
-        bootstrap interval) and ``n``, without a test. A stratum of a single group is left out.
+        Indexed by stratum and group: ``gap``, ``low``, ``high`` and ``n`` as in `gaps`, without a
+        test. A stratum of a single group is left out.
     """
     tables = {
         stratum: gaps(measures(part)[measure], part[by], permutations=1).drop(
@@ -274,7 +288,7 @@ def gap_table(
     -------
     DataFrame
         Indexed by ``measure``, ``attribute`` and ``group``: the columns of `gaps`, ``p holm``
-        corrected for all rows together, and ``clear``: below 0.05.
+        corrected for all rows together, and ``clear``: below 0.05. Without a gap it has no row.
     """
     rows = []
     within = subject[strata] if strata else None
@@ -283,7 +297,9 @@ def gap_table(
             table = gaps(values, subject[attribute], within)
             table = table.iloc[:1] if len(table) == 2 and strata is None else table
             rows.append(table.assign(measure=name, attribute=attribute).reset_index())
-    table = pd.concat(rows).set_index(["measure", "attribute", "group"])
+    names = ["measure", "attribute", "group"]
+    rows = rows or [pd.DataFrame(columns=[*names, *_GAPS], dtype=float)]
+    table = pd.concat(rows).set_index(names)
     table["p holm"] = holm(table["p"].to_numpy())
     return table.assign(clear=np.where(table["p holm"] < 0.05, "yes", "no"))
 

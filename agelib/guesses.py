@@ -31,7 +31,7 @@ def guess(dataset: str, records: Sequence[Record], *, labels: str | None) -> dic
     -------
     dict of str to float
         ``accuracy``, or without a scheme ``mae``, ``median_error`` and ``within_80`` (years),
-        ``cs5`` and ``gender_accuracy``. Nothing where the manifest is missing.
+        ``cs5`` and, where any is known, ``gender_accuracy``. Nothing where the manifest is missing.
     """
     try:
         catalog = manifests.load_manifest(dataset)
@@ -51,10 +51,14 @@ def guess(dataset: str, records: Sequence[Record], *, labels: str | None) -> dic
             hits.append(true[true >= 0] == common)
             continue
         errors.append((test["age"].dropna() - training["age"].median()).abs().to_numpy(float))
-        gender.append((test["gender"].dropna() == training["gender"].mode()[0]).to_numpy())
+        # Of genders that nobody knows none is the most frequent.
+        for common in training["gender"].mode()[:1]:
+            gender.append((test["gender"].dropna() == common).to_numpy())
     if scheme:
         return {"accuracy": float(np.concatenate(hits).mean())}
     error = np.concatenate(errors)
     quantiles = {"median_error": np.median(error), "within_80": np.quantile(error, 0.8)}
-    shares = {"cs5": (error <= 5).mean(), "gender_accuracy": np.concatenate(gender).mean()}
+    shares = {"cs5": (error <= 5).mean()}
+    if gender:
+        shares["gender_accuracy"] = np.concatenate(gender).mean()
     return {"mae": float(error.mean())} | {k: float(v) for k, v in (quantiles | shares).items()}

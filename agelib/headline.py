@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agelib import comparison, paths
+from agelib import comparison, datasets, paths
 from agelib.evaluation import evaluate, pooled
 from agelib.files import DataError
 from agelib.guesses import guess
 from agelib.labels import get_scheme
-from agelib.protocols import PROTOCOLS
 from agelib.readoff import read_off
 from agelib.records import Record, load_record
 from agelib.results import reduced_text
@@ -35,8 +34,7 @@ _CLASSES = ("decades-7", "five-year-14", "uneven-8", "groups-5", "adience-8")
 
 def honest_protocol(dataset: str) -> str | None:
     """Return the protocol of a data set whose numbers count: its folds, if it has any."""
-    names = (f"{dataset}-5fold", f"{dataset}-folds", dataset)
-    return next((name for name in names if name in PROTOCOLS), None)
+    return datasets.get(dataset).five_fold if dataset in datasets.names() else None
 
 
 def anchors(dataset: str) -> pd.DataFrame:

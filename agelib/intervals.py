@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from agelib.bootstrap import Score, bootstrap, indicator
 
@@ -57,6 +58,7 @@ def mean_intervals(
     -------
     DataFrame
         Indexed by ``group`` (``"all"`` without groups): ``value``, ``low``, ``high``, ``n``.
+        ``low`` and ``high`` are missing for a single image or cluster, which tells of no spread.
 
     Raises
     ------
@@ -74,8 +76,9 @@ def mean_intervals(
     if np.isnan(values).any():
         raise ValueError(f"{np.isnan(values).sum()} of {n} values are missing; leave them out")
     number, names = codes(["all"] * n if groups is None else groups)
-    score, drawn = _means_score(values, number, len(names), clusters)
-    value, low, high = bootstrap(score, drawn, resamples=resamples, state=state)
+    score, units = _means_score(values, number, len(names), clusters)
+    value, *ends = bootstrap(score, units.shape[1], resamples=resamples, state=state)
+    low, high = np.where(np.diff(units.indptr) > 1, ends, np.nan)
     size = np.bincount(number[number >= 0], minlength=len(names))
     table = {"value": value, "low": low, "high": high, "n": size}
     return pd.DataFrame(table, index=pd.Index(names, name="group"))
@@ -103,7 +106,8 @@ def difference_interval(
     Returns
     -------
     dict
-        ``value``, ``low``, ``high``, ``n`` (images of ``a``) and ``n_other``.
+        ``value``, ``low``, ``high``, ``n`` (images of ``a``) and ``n_other``. ``low`` and ``high``
+        are missing if either is a single image or cluster.
 
     Raises
     ------
@@ -117,21 +121,23 @@ def difference_interval(
     if np.isnan(values).any():
         raise ValueError(f"{np.isnan(values).sum()} of {len(values)} values are missing")
     of_b = (np.arange(len(values)) >= len(a)).astype(np.int64)
-    means, drawn = _means_score(values, of_b, 2, clusters)
+    means, units = _means_score(values, of_b, 2, clusters)
 
     def score(weights: np.ndarray) -> np.ndarray:
         first, second = means(weights)
         return (first - second)[None]
 
-    ends = bootstrap(score, drawn, resamples=resamples, state=state)
+    ends = bootstrap(score, units.shape[1], resamples=resamples, state=state)
     value, low, high = (float(end[0]) for end in ends)
+    if np.diff(units.indptr).min() < 2:
+        low = high = np.nan
     return {"value": value, "low": low, "high": high, "n": len(a), "n_other": len(b)}
 
 
 def _means_score(
     values: np.ndarray, number: np.ndarray, k: int, clusters: np.ndarray | None
-) -> tuple[Score, int]:
-    """Return the score that gives k group means, and how many units its weights are for."""
+) -> tuple[Score, sparse.csr_array]:
+    """Return the score that gives k group means, and how many images each unit has in each."""
     n = len(values)
     units = np.arange(n) if clusters is None else pd.factorize(np.asarray(clusters))[0]
     if not len(number) == len(units) == n:
@@ -148,7 +154,7 @@ def _means_score(
         total, size = sums @ weights, counts @ weights
         return np.divide(total, size, out=np.full_like(total, np.nan), where=size > 0)
 
-    return score, by_unit.shape[1]
+    return score, counts
 
 
 def holm(p: np.ndarray) -> np.ndarray:

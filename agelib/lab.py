@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,6 +219,11 @@ class Lab:
             They are kept in ``<results>/<dataset>/<chapter>/<name>.npz``.
         compute : callable
             Returns arrays by name.
+
+        Raises
+        ------
+        DataError
+            If what is kept is damaged; names it.
         """
         path = paths.results_dir() / self.dataset / chapter / f"{name}.npz"
         if self._wanted(path):
@@ -224,8 +231,12 @@ class Lab:
             with atomic_path(path) as temporary:
                 np.savez_compressed(temporary, **made)
             self._made.add(path)
-        with np.load(path, allow_pickle=False) as kept:
-            return dict(kept)
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return dict(kept)
+        # An empty file, one cut short, a plain array and a damaged member fail each in its way.
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{path}: {error}; restore it from git or make it again") from error
 
     def network(self, experiment: Experiment) -> keras.Model:
         """Return the experiment's trained network.

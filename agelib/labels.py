@@ -61,7 +61,9 @@ class LabelScheme:
                 f"{self.name}: out_of_range is {self.out_of_range!r}; choose one of {OUT_OF_RANGE}"
             )
         if self.kind not in ("classification", "regression"):
-            raise ValueError(f"{self.name}: unknown kind {self.kind!r}")
+            raise ValueError(
+                f"{self.name}: unknown kind {self.kind!r}; choose classification or regression"
+            )
 
     @property
     def n_classes(self) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import agelib.models  # noqa: F401 - the architectures' own layers must be known before loading
 from agelib import paths
 from agelib.backend import keras
-from agelib.files import DataError
+from agelib.files import DataError, read_json
 
 SHIPPED = "shipped"
 
@@ -43,7 +42,7 @@ def find_network(experiment: str) -> Path:
         return found[0]
     if experiment.endswith(".keras"):
         if not Path(experiment).is_file():
-            raise DataError(f"{experiment}: there is no such file")
+            raise DataError(f"{experiment}: there is no such file; give one, or a record's folder")
         return Path(experiment)
     places = [Path(experiment), results / experiment, *sorted(results.glob(f"*/{experiment}"))]
     records = [place for place in places if (place / "record.json").is_file()]
@@ -82,11 +81,13 @@ def tested_mirrored(path: Path) -> bool:
     beside = path.parent / _DESCRIBED.get(path.name, "")
     if not beside.is_file():
         return False
+    facts = read_json(beside)
     try:
-        facts = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{beside}: cannot be read ({error})") from error
-    return bool(facts.get("experiment", {}).get("flip_at_test", False))
+        return bool(facts.get("experiment", {}).get("flip_at_test", False))
+    except AttributeError:
+        raise DataError(
+            f"{beside}: it describes no experiment; restore it from git or make it again"
+        ) from None
 
 
 def load_network(path: Path | str) -> keras.Model:
@@ -110,10 +111,12 @@ def load_network(path: Path | str) -> keras.Model:
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+        raise DataError(f"{path}: cannot be read ({error}); see that it is in place") from error
     except Exception as error:  # whatever a damaged archive or a foreign layer raises
         reason = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not a network that can be loaded ({reason})") from error
+        raise DataError(
+            f"{path}: not a network that can be loaded ({reason}); export it again, or train again"
+        ) from error
     return in_float32(network)
 
 

@@ -84,6 +84,12 @@ class Peer:
                 f"peer {self.name!r}: {self.file} is none of {', '.join(SUFFIXES)}; convert it, "
                 "for example with tf2onnx or torch.onnx"
             )
+        for name in ("mean", "std"):
+            if not _one_or_three(getattr(self, name)):
+                raise DataError(
+                    f"peer {self.name!r}: {name} is {getattr(self, name)!r}; give one number, or "
+                    "one for each of the 3 channels"
+                )
         if not np.all(np.asarray(self.std)):
             raise DataError(
                 f"peer {self.name!r}: std is {self.std!r}; give what pixels are divided by"
@@ -93,8 +99,14 @@ class Peer:
                 f"peer {self.name!r}: mean and std are for float32; leave them out with uint8, or "
                 "say float32"
             )
-        if not (isinstance(self.size, int) and 1 <= self.size <= 1024):
+        if type(self.size) is not int or not 1 <= self.size <= 1024:  # True is an int as well
             raise DataError(f"peer {self.name!r}: size is {self.size!r}; give 1 to 1024 pixels")
+
+
+def _one_or_three(value: object) -> bool:
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    number = all(isinstance(p, (int, float)) and not isinstance(p, bool) for p in parts)
+    return number and np.shape(value) in ((), (3,)) and bool(np.isfinite(parts).all())
 
 
 def find_peers() -> list[Peer]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +81,25 @@ def pending(results: Path | str | None = None) -> list[Pending]:
     results = paths.results_dir() if results is None else Path(results)
     there: set[Experiment] = set()
     found: dict[Experiment, Pending] = {}
-    for path in find_records(results):
-        summary = read_json(path / "record.json")
-        experiment = _experiment(summary["experiment"], path)
-        full = experiment.full_size()
-        if not summary["reduced"] or (summary.get("pruned") and not experiment.reduction):
-            there.add(experiment)  # one that was stopped early is not trained again
-        seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
-        if summary["reduced"]:
-            found[full] = Pending(full, f"reduced: {reduced_text(summary)}", seconds)
-            continue
-        for each in _folds(full):
-            reason = f"fold {each.fold} is not trained"
-            found.setdefault(each, Pending(each, reason, seconds))
+    for path in (folder / "record.json" for folder in find_records(results)):
+        with _naming(path):
+            summary = read_json(path)
+            experiment = Experiment.from_description(summary["experiment"])
+            full = experiment.full_size()
+            if not summary["reduced"] or (summary.get("pruned") and not experiment.reduction):
+                there.add(experiment)  # one that was stopped early is not trained again
+            seconds = summary["seconds"] * _ratio(full, experiment, summary["epochs"])
+            if summary["reduced"]:
+                found[full] = Pending(full, f"reduced: {reduced_text(summary)}", seconds)
+                continue
+            for each in _folds(full):
+                reason = f"fold {each.fold} is not trained"
+                found.setdefault(each, Pending(each, reason, seconds))
     for path in sorted(results.glob("*/*/*-planned.json")):
-        for values in read_json(path)["planned"]:
-            experiment = _experiment(values, path)
-            found.setdefault(experiment, Pending(experiment, "planned", None))
+        with _naming(path):
+            for values in read_json(path)["planned"]:
+                experiment = Experiment.from_description(values)
+                found.setdefault(experiment, Pending(experiment, "planned", None))
     waiting = [entry for experiment, entry in found.items() if experiment not in there]
     return sorted(waiting, key=_value)
 
@@ -170,16 +173,19 @@ def _train_one(experiment: Experiment, end: float | None, devices: int) -> Train
         lab.train(experiment, after_epoch=pause)
     except Paused as paused:
         return Trained(experiment, "paused", str(paused))
-    except (DataError, RuntimeError, ValueError, MemoryError) as error:
-        return Trained(experiment, "failed", first_line(error))
     return Trained(experiment, "done")
 
 
-def _experiment(values: dict[str, Any], path: Path) -> Experiment:
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        return Experiment.from_description(values)
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{path}: {error}; restore it from git or train again") from error
+        yield
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise DataError(
+            f"{path}: it does not hold what it should ({error}); restore it from git or train again"
+        ) from error
 
 
 def _folds(experiment: Experiment) -> list[Experiment]:

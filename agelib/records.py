@@ -116,7 +116,7 @@ def load_record(folder: Path | str) -> Record:
         summary = json.loads((folder / "record.json").read_text(encoding="utf-8"))
         history_csv = (folder / "history.csv").read_bytes().replace(b"\r\n", b"\n")
         predictions_csv = gzip.decompress((folder / "predictions.csv.gz").read_bytes())
-        digests = summary["files"]
+        digests = dict(summary["files"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{folder}: not a whole record ({error}); restore it from git or train again"

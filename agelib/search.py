@@ -9,7 +9,7 @@ from typing import Any
 
 from agelib.cluster import as_done, workers
 from agelib.experiment import Experiment
-from agelib.files import DataError, DivergedError
+from agelib.files import DivergedError
 from agelib.lab import Lab
 from agelib.pending import Paused, Trained, first_line, pause_at_end
 from agelib.records import Record
@@ -154,7 +154,7 @@ def _train(study: Study, turn: Turn, end: float | None) -> Trained:
         return Trained(experiment, "done", reason)
     except Paused as paused:
         return Trained(experiment, "paused", str(paused))
-    except (DataError, RuntimeError, ValueError, MemoryError) as error:
+    except Exception as error:  # TensorFlow's of a full memory is a plain Exception
         reason = first_line(error)
         # Anything else may go well another time.
         if isinstance(error, DivergedError):

@@ -20,7 +20,7 @@ def feeding_rate(images: Images, *, seconds: float = 1.0) -> float:
     images : Images
         In memory or streamed.
     seconds : float
-        For how long to measure, at the least; whole epochs are read, first one apart.
+        For how long to measure; it ends after a batch, in the middle of an epoch too.
     """
     done, epoch, start = 0, 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds:

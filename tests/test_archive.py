@@ -2,6 +2,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,6 +132,27 @@ def test_a_file_in_the_way_is_not_touched(tmp_path):
     with pytest.raises(DataError, match="in the way"):
         unpack(tar_of(tmp_path / "faces.tgz", GOOD), tmp_path / "Faces")
     assert (tmp_path / "Faces").read_text() == "mine"
+
+
+def test_more_than_the_disk_holds_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10))
+    archive = tar_of(tmp_path / "faces.tgz", GOOD)
+    with pytest.raises(DataError, match=r"faces\.tgz unpacks to more than the disk has free; make"):
+        unpack(archive, tmp_path / "Faces")
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.tgz"]
+
+
+def test_a_folder_that_appears_meanwhile_is_left_alone(tmp_path, monkeypatch):
+    def rename(source, target):
+        (target / "theirs").mkdir(parents=True)
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr("os.rename", rename)
+    archive = tar_of(tmp_path / "faces.tgz", GOOD)
+    with pytest.raises(DataError, match=r"Faces appeared meanwhile \(Directory not empty\); try"):
+        unpack(archive, tmp_path / "Faces")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Faces", "faces.tgz"]
+    assert [path.name for path in (tmp_path / "Faces").iterdir()] == ["theirs"]
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path):

@@ -204,6 +204,11 @@ def test_results_of_an_empty_folder(tmp_path, capsys):
     assert capsys.readouterr().out == ",".join(results.LONG_COLUMNS) + "\n"
 
 
+def test_results_in_long_form_and_pending_do_not_go_together(tmp_path, capsys):
+    assert cli.main(["results", "--long", "--pending", "--folder", str(tmp_path)]) == 2
+    assert "--long goes with records, not with --pending" in capsys.readouterr().err
+
+
 def test_a_reader_that_stops_early_is_no_error(tmp_path):
     command = [sys.executable, "-m", "agelib", "results", "--folder", str(tmp_path)]
     process = subprocess.Popen(

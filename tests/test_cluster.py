@@ -48,9 +48,26 @@ def told(number, folder, worker):
     return 2 * number
 
 
+class Odd(Exception):
+    """Pickled, but not made again from its message alone."""
+
+    def __init__(self, what, why):
+        super().__init__(f"{what} is odd: {why}")
+
+
+def odd(folder, kind):
+    with open(Path(folder) / "begun", "a") as notes:
+        notes.write("once\n")
+    if kind == "remade":
+        raise Odd(3, "it is no pair")
+    error = ValueError("held open")
+    error.file = open(__file__)  # noqa: SIM115 - what cannot be pickled
+    raise error
+
+
 def sleeps(folder, number):
     (Path(folder) / f"{number}").write_text(str(os.getpid()))
-    time.sleep(100)
+    time.sleep(1000)
 
 
 # What `python -m agelib` does, with another command.
@@ -58,6 +75,8 @@ COMMAND = """
 import runpy, sys
 from agelib import cli, cluster
 from test_cluster import sleeps
+
+cluster.GRACE = 1000  # nothing is killed: what ends has been interrupted
 
 def main():
     with cluster.workers(jobs=2) as pool:
@@ -80,7 +99,7 @@ def test_an_interrupted_command_ends_its_processes_even_if_it_inherits_sigint_ig
     begun = [tmp_path / "0", tmp_path / "1"]
     until(lambda: all(path.exists() and path.read_text() for path in begun))
     process.send_signal(number)
-    assert process.wait(10) != 0
+    assert process.wait(300) != 0
     for path in begun:
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
@@ -115,6 +134,20 @@ def test_processes_of_their_own_and_what_a_death_costs(tmp_path):
         results = {task[0]: result for task, result in as_done(pool, told, tasks)}
     begun = check(results, tmp_path, attempts=cluster.ATTEMPTS)
     assert len(begun[0]) == 1 and len(begun[2]) == 2
+    assert str(results[3]).startswith("its process died 3 times, which mostly means that memory")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("remade", "Odd: 3 is odd: it is no pair"), ("pickled", "ValueError: held open")],
+)
+def test_an_error_that_cannot_be_pickled_is_told_in_words_and_the_task_done_once(
+    tmp_path, kind, told
+):
+    with workers(jobs=2) as pool:
+        ((_, error),) = as_done(pool, odd, [(str(tmp_path), kind)])
+    assert isinstance(error, RuntimeError) and str(error) == told
+    assert (tmp_path / "begun").read_text() == "once\n"
 
 
 def test_on_a_cluster_a_death_costs_one_task_and_a_failure_is_reported(scheduler, tmp_path):
@@ -136,9 +169,9 @@ def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
         else:
             monkeypatch.setenv("AGELIB_RESULTS", value)
         with workers(scheduler) as pool:
-            assert pool.submit(seen, "AGELIB_RESULTS").result(60) == value
+            assert pool.submit(seen, "AGELIB_RESULTS").result(300) == value
         with workers(scheduler, threads=True) as pool:
-            assert pool.submit(seen, "AGELIB_RESULTS").result(60) is None
+            assert pool.submit(seen, "AGELIB_RESULTS").result(300) is None
 
 
 def check(results, folder, *, attempts):

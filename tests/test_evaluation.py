@@ -252,13 +252,13 @@ def test_ages_are_scored_only_where_they_are_estimated():
 
 
 def test_it_is_fast_and_leaves_its_input_alone():
-    # Ten times what an idle machine needs, for busy ones.
+    # Ten times what it needs, in time of the processor: how busy the machine is does not count.
     for n, k, limit in ((384, 7, 0.5), (4600, 101, 4.0)):
         table = made_up(n, k, skill=0.3)
         before = table.copy(deep=True)
-        start = time.perf_counter()
+        start = time.process_time()
         evaluate(table, kind="classification")
-        assert time.perf_counter() - start < limit
+        assert time.process_time() - start < limit
         pd.testing.assert_frame_equal(table, before)
 
 
@@ -274,6 +274,8 @@ BAD = {
     "age missing": (lambda t: t.assign(age=np.nan), "age = nan is no number of years.*60 of 60"),
     "empty": (lambda t: t.head(0), "empty.*split"),
     "no truth": (lambda t: t.drop(columns="true"), "lack the column true"),
+    "no gender": (lambda t: t.drop(columns="female"), "lack the column female"),
+    "half a gender": (lambda t: t.assign(female=0.5), "row 0.*female = 0.5 is neither"),
     "a class short": (lambda t: t.drop(columns="p4"), "4 probability columns but 5 classes"),
     "a gap": (lambda t: t.drop(columns="p2"), "4 probability columns"),
     "twice": (lambda t: pd.concat([t, t.head(2)]), "2 rows repeat an image, first '00000.jpg'"),
@@ -323,7 +325,12 @@ def test_rounding_of_101_probabilities_is_no_error():
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.2])
-def test_an_impossible_gender_probability_is_named(value):
-    table = made_up().assign(p_female=lambda t: t["p_female"].mask(t.index == 3, value))
-    with pytest.raises(DataError, match=r"row 3 \('00003\.jpg'\): p_female = .*train again"):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("p_female", "is no probability .*train again"), ("female", "is neither 0 nor 1 .*drop the")],
+)
+def test_an_impossible_gender_is_named(name, told, value):
+    table = made_up()
+    table[name] = table[name].astype(float).mask(table.index == 3, value)
+    with pytest.raises(DataError, match=rf"row 3 \('00003\.jpg'\): {name} = .*{told}"):
         evaluate(table, kind="classification")

@@ -185,9 +185,11 @@ def test_the_command_mirrors_where_the_record_does_or_as_told(saved, tmp_path, m
             assert cli.main([*words, "--out", str(tmp_path / "a.keras")]) == 0
             told = "with its mirror image" in capsys.readouterr().out
             assert told == (bool(tested) if not option else option == ["--mirror"])
-    (record / "record.json").write_text("{")
-    assert cli.main(["export", "03-lenet/1.0-tiny", "--to", "keras"]) == 2
-    assert "record.json: cannot be read" in capsys.readouterr().err
+    for damage in ("{", "[]", '{"experiment": 3}'):
+        (record / "record.json").write_text(damage)
+        assert cli.main(["export", "03-lenet/1.0-tiny", "--to", "keras"]) == 2
+        said = capsys.readouterr().err
+        assert "record.json: " in said and "restore it from git or make it again" in said
 
 
 def test_what_cannot_be_found_or_loaded_is_named(tmp_path, monkeypatch, capsys):
@@ -198,14 +200,15 @@ def test_what_cannot_be_found_or_loaded_is_named(tmp_path, monkeypatch, capsys):
     for word, message in (
         ("03-lenet/9.9", "'03-lenet/9.9' is no record"),
         ("03-lenet/1.0-tiny", "model.keras of 1.0-tiny is not here"),
-        (str(tmp_path / "no.keras"), "there is no such file"),
+        (str(tmp_path / "no.keras"), "no.keras: there is no such file; give one"),
     ):
         assert cli.main(["export", word, "--to", "keras"]) == 2
         assert message in capsys.readouterr().err
     (record / "model.keras").write_bytes(b"not a network")
     assert networks.find_network("03-lenet/1.0-tiny") == record / "model.keras"
     assert cli.main(["export", "03-lenet/1.0-tiny", "--to", "keras"]) == 2
-    assert "not a network that can be loaded" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "not a network that can be loaded" in said and "train again" in said
 
 
 def test_code_inside_a_network_is_refused(tmp_path):

@@ -133,6 +133,10 @@ def test_gap_table_corrects_over_all_its_rows():
 def test_an_attribute_of_one_group_has_no_gap():
     table = gap_table(people().assign(race="not annotated"), ["gender", "race"])
     assert set(table.index.get_level_values("attribute")) == {"gender"}
+    none = gap_table(people().assign(race="not annotated"), ["race"])
+    assert none.empty and none.index.names == table.index.names
+    assert list(none.columns) == list(table.columns)
+    assert none.drop(columns="p").round(4).empty
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,35 @@ def test_a_handful_of_images_gets_no_interval():
     assert found[["mae low", "mae high"]].isna().all(axis=None)
     a_male = found.loc[("a", "male")]
     assert cell_text(found, "bias").loc["a", "male"] == f"({a_male['bias']:.1f}, n = {a_male['n']})"
+
+
+def test_all_right_or_all_wrong_is_not_certain():
+    table = people(80).assign(gender_right=lambda t: t["race"] == "a")
+    found = cells(table, ["race"])[["gender accuracy low", "gender accuracy high"]]
+    for race, right in (("a", 1), ("b", 0)):
+        n = int((table["race"] == race).sum())
+        theirs = stats.binomtest(right * n, n).proportion_ci(method="wilson")
+        assert found.loc[race].tolist() == pytest.approx([theirs.low, theirs.high], abs=1e-4)
+    # One that is wrong is enough for draws that differ.
+    table.loc[1, "gender_right"] = False
+    assert 0.8 < cells(table, ["race"]).loc["a", "gender accuracy low"] < 1
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, False), (4, False), (5, True)])
+def test_a_gap_of_a_handful_has_no_interval(n, known):
+    values = np.arange(20.0 + n)
+    found = gaps(values, ["a"] * 20 + ["b"] * n, permutations=20, resamples=50)
+    assert found["gap"].notna().all() and found["p"].notna().all()
+    assert found[["low", "high"]].notna().all(axis=1).tolist() == [known, known]
+    # Of many images only those count that have others to be compared with.
+    group, stratum = ["a"] * 20 + ["b"] * (n + 20), [0] * (20 + n) + [1] * 20
+    found = gaps(np.arange(40.0 + n), group, stratum, permutations=20, resamples=50)
+    assert found["low"].notna().tolist() == [known, known]
+
+
+def test_balanced_needs_a_combination_of_30_images():
+    with pytest.raises(ValueError, match="no combination of race, gender has 30 images"):
+        balanced(people(80), ["race", "gender"])
 
 
 def test_balanced_gives_each_cell_the_same_weight():

@@ -281,7 +281,7 @@ def test_an_age_that_no_class_holds_is_left_out_of_the_counts(images, write):
 def test_a_folder_that_cannot_be_written_is_said_so(images, write, capsys):
     datasets_dir().parent.mkdir(exist_ok=True)
     datasets_dir().write_text("a file in the way")
-    assert main(["prepare", "folder", str(images), "--table", str(write(rows()))]) in (1, 2)
+    assert main(["prepare", "folder", str(images), "--table", str(write(rows()))]) == 1
     assert str(datasets_dir()) in capsys.readouterr().err
 
 
@@ -291,7 +291,7 @@ def test_any_pattern_is_either_refused_or_compiled(pattern):
         fits = folder._matcher(pattern)
     except DataError:
         return
-    assert fits("x" * 30) is None or "{age}" in pattern
+    assert fits("x" * 30) is None
 
 
 def test_persons_and_copies_are_joined_before_dealing():

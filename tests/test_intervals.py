@@ -51,6 +51,19 @@ def test_copies_drawn_together_widen_the_interval_as_much_as_they_are_many():
     assert copied["high"] - copied["low"] == pytest.approx(width, rel=0.06)
 
 
+def test_a_single_image_or_cluster_has_a_mean_but_no_interval():
+    table = mean_intervals([3.0, 1.0, 2.0], ["a", "b", "b"])
+    assert table.loc["a", ["value", "n"]].tolist() == [3, 1]
+    assert table[["low", "high"]].isna().all(axis=1).tolist() == [True, False]
+    assert mean_intervals([3.0]).loc["all", ["low", "high"]].isna().all()
+    copies = mean_intervals([3.0, 4.0], clusters=np.array([7, 7])).loc["all"]
+    assert copies["value"] == 3.5 and np.isnan(copies["low"]) and np.isnan(copies["high"])
+    for a, b in (([3.0], [1.0]), ([3.0], [1.0, 2.0]), ([1.0, 2.0], [3.0])):
+        found = difference_interval(a, b)
+        assert found["value"] == np.mean(a) - np.mean(b)
+        assert np.isnan(found["low"]) and np.isnan(found["high"])
+
+
 def test_difference_of_two_samples():
     random = np.random.default_rng(0)
     a, b = random.normal(1, 1, 500), random.normal(0, 1, 300)

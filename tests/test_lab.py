@@ -127,6 +127,23 @@ def test_damaged_facts_are_named(lab):
     assert lab.planned("none", []) == []
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed", "words", "array"])
+def test_damaged_arrays_are_named(lab, damage):
+    lab.arrays("99-test", damage, lambda: {"x": np.arange(1000) ** 2})
+    (path,) = results_dir().rglob(f"{damage}.npz")
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    wrong = {"empty": b"", "cut": whole[:half], "words": b"no arrays"}
+    wrong["changed"] = whole[:half] + bytes(99) + whole[half + 99 :]
+    if damage == "array":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    else:
+        path.write_bytes(wrong[damage])
+    with pytest.raises(DataError, match=rf"{damage}\.npz: .*restore it from git or make it again"):
+        lab.arrays("99-test", damage, dict)
+
+
 def test_a_reader_without_weights_is_told_the_remedy(lab):
     record = lab.record(LENET)
     kept = (record.folder / "model.keras").rename(record.folder / "away.keras")

@@ -154,6 +154,11 @@ def test_bad_edges_are_refused(lower, upper, names):
         LabelScheme("bad", "bad", lower, upper, names)
 
 
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="bad: unknown kind 'ordinal'; choose classification or"):
+        LabelScheme("bad", "bad", (1,), (5,), ("a",), kind="ordinal")
+
+
 GROUPS = {  # group of ages: its class of adience-8, groups-5 and decades-7, by hand
     (0, 2): (0, 0, 0),  # 1 and 2 of 3 years
     (8, 12): (2, 1, 0),  # 8, 9, 10 of 5

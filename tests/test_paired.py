@@ -29,6 +29,7 @@ def test_paired_difference_is_tighter_than_two_intervals_and_antisymmetric():
 def test_paired_difference_of_every_metric(metric):
     true = np.random.default_rng(9).integers(5, size=120)
     a, b = (made_up(true=true, state=s, skill=skill) for s, skill in ((1, 3), (2, 1)))
+    b["female"] = a["female"]
     result = paired_difference(a, b, metric=metric, kind="classification", n_classes=5)
     values = [evaluate(t, kind="classification", resamples=1).loc[metric, "value"] for t in (a, b)]
     assert result["value"] == pytest.approx(values[0] - values[1])
@@ -51,6 +52,14 @@ def test_pairs_must_be_the_same_images_with_the_same_truth():
     moved = table.assign(true=(table["true"] + (table.index == 7)) % 5)
     with pytest.raises(DataError, match="disagree about 'true' for 1 of 60 files.*00007"):
         paired_difference(table, moved, metric="accuracy", kind="classification")
+    for metric, truth in (("mae", "age"), ("gender_accuracy", "female")):
+        other = table.assign(**{truth: table[truth].mask(table.index == 7, 1 - table[truth])})
+        with pytest.raises(DataError, match=f"disagree about '{truth}' for 1 of 60 files.*00007"):
+            paired_difference(table, other, metric=metric, kind="classification")
+        # What another metric is of does not matter to it.
+        paired_difference(table, other, metric="accuracy", kind="classification", resamples=5)
+    with pytest.raises(DataError, match="of 5 and of 6 classes; compare"):
+        paired_difference(table, table.assign(p5=0.0), metric="accuracy", kind="classification")
     with pytest.raises(ValueError, match="'f1' does not apply"):
         paired_difference(table, table, metric="f1", kind="classification")
 

@@ -69,6 +69,14 @@ def test_outputs_that_are_not_as_described_are_named(changes, message):
         ({"color": "cmyk"}, "'theirs': color is 'cmyk'; choose one of rgb, bgr, grey"),
         ({"file": "theirs.pt"}, "theirs.pt is none of .onnx, .tflite, .keras"),
         ({"size": 0}, "size is 0"),
+        ({"size": True}, "size is True; give 1 to 1024"),
+        ({"size": 64.0}, "size is 64.0"),
+        ({"mean": "a"}, "mean is 'a'; give one number, or one for each of the 3 channels"),
+        ({"std": [1, 2]}, r"std is \[1, 2\]; give one number"),
+        ({"std": [[1, 2, 3]]}, "std is .*give one number"),
+        ({"mean": [0, 0, True]}, "mean is .*give one number"),
+        ({"mean": float("nan")}, "mean is nan; give one number"),
+        ({"std": None}, "std is None; give one number"),
     ],
 )
 def test_impossible_descriptions_are_refused(changes, message):

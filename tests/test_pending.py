@@ -10,7 +10,7 @@ from made_experiments import LENET
 from agelib import cli
 from agelib.experiment import Recipe
 from agelib.files import DataError
-from agelib.lab import start
+from agelib.lab import Lab, start
 from agelib.pending import pending, train_pending
 
 FULL = dataclasses.replace(LENET, image_size=32, recipe=Recipe(epochs=4))
@@ -106,6 +106,17 @@ def test_one_that_cannot_be_trained_is_reported_and_the_rest_goes_on(lab):
     assert "no_such_option" in outcomes[0].reason
 
 
+def test_what_fails_with_an_exception_of_its_own_kind_is_reported_too(lab, monkeypatch):
+    def full(self, experiment, **how):
+        # As TensorFlow's ResourceExhaustedError, which is of no more special kind.
+        raise Exception("out of memory\nwhile allocating")
+
+    lab.planned("wanted", [FULL])
+    monkeypatch.setattr(Lab, "train", full)
+    (outcome,) = train_pending(pending())
+    assert (outcome.status, outcome.reason) == ("failed", "out of memory")
+
+
 def test_the_commands_list_and_train(lab, capsys):
     assert cli.main(["results", "--pending"]) == 0
     assert capsys.readouterr().out == "nothing is pending\n"
@@ -120,8 +131,20 @@ def test_the_commands_list_and_train(lab, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "1 trained, 0 pending"
 
 
-def test_a_damaged_plan_is_named(lab):
-    lab.record(SMALL)
-    (lab.folder(FULL).parent / "x-planned.json").write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match=r"x-planned\.json.*restore"):
-        pending()
+@pytest.mark.parametrize("name", ["x-planned.json", "1.0-broken/record.json"])
+@pytest.mark.parametrize("damage", ["{", "{}", "[]", '{"planned": [3]}', '{"experiment": {}}'])
+def test_a_damaged_plan_or_record_is_named(tmp_path, name, damage):
+    path = tmp_path / "sample" / "99-test" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(damage, encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{path}: .*restore it from git"):
+        pending(tmp_path)
+
+
+def test_a_damaged_number_in_a_record_is_named(lab):
+    path = lab.record(SMALL).folder / "record.json"
+    sound = json.loads(path.read_text(encoding="utf-8"))
+    for damage in ({"epochs": 0}, {"seconds": None}, {"reduced": [1]}):
+        path.write_text(json.dumps(sound | damage), encoding="utf-8")
+        with pytest.raises(DataError, match=r"record\.json: .*restore it from git"):
+            pending()

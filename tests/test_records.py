@@ -44,11 +44,11 @@ def test_a_missing_or_foreign_file_is_refused_by_name(tmp_path):
         load_record(record.folder)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"files": []}', b'{"files": 3}'])
 def test_a_damaged_summary_is_refused(tmp_path, damage):
     make(tmp_path)
     (tmp_path / "record.json").write_bytes(damage)
-    with pytest.raises(DataError, match="restore it from git"):
+    with pytest.raises(DataError, match="restore (it|both) from git"):
         load_record(tmp_path)
 
 

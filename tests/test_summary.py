@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import board, effects, guesses, headline, plots_summary
+from agelib import board, datasets, effects, guesses, headline, plots_summary
 from agelib.files import DataError
 from agelib.records import write_record
 
@@ -133,7 +133,9 @@ def test_the_interval_of_a_quantile_covers(rounds=400):
 
 
 def test_the_protocol_whose_numbers_count():
-    assert headline.honest_protocol("utkface") == "utkface-5fold"
+    for name in datasets.names():
+        assert headline.honest_protocol(name) == datasets.get(name).five_fold
+    assert headline.honest_protocol("adience-faces") == "adience-folds"
     assert headline.honest_protocol("nothing") is None
 
 
@@ -201,6 +203,12 @@ def test_a_guess_by_hand(monkeypatch):
     found = guesses.guess("adience", [record], labels=None)
     # The median of 10 and 20; of the known genders one of two is male.
     assert (found["mae"], found["gender_accuracy"]) == (15, 0.5)
+    # Where no gender is known, none is guessed.
+    monkeypatch.setattr(
+        guesses.manifests, "load_manifest", lambda dataset: catalog.assign(gender=None)
+    )
+    found = guesses.guess("adience", [record], labels=None)
+    assert set(found) == {"mae", "median_error", "within_80", "cs5"}
     # The class that most of the training part has, 60 and above, is that of one in three.
     found = guesses.guess("adience", [record], labels="adience-8")
     assert found == {"accuracy": pytest.approx(1 / 3)}

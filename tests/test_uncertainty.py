@@ -87,6 +87,28 @@ def test_threshold_is_the_order_statistic_with_one_more():
     assert conformal.conformal_threshold(scores[:8], 0.9) == np.inf
 
 
+@pytest.mark.parametrize("level", [0, 1, -0.1, 90, np.nan])
+def test_a_level_that_is_no_share_is_refused(level):
+    with pytest.raises(ValueError, match=f"level is {level}; give a share"):
+        conformal.conformal_threshold(np.arange(9.0), level)
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_what_is_no_number_is_neither_ranked_nor_counted(missing):
+    fine, bad = np.arange(3.0), np.array([1.0, missing, 2.0])
+    with pytest.raises(ValueError, match="1 of 3 scores are no numbers"):
+        conformal.conformal_threshold(bad, 0.5)
+    for made in (
+        abstention.risk_coverage,
+        lambda errors, doubt: abstention.aurc_difference(errors, fine, doubt),
+        lambda errors, doubt: abstention.abstention_table(errors, {"doubt": doubt}),
+    ):
+        with pytest.raises(ValueError, match="1 of 3 errors are no numbers"):
+            made(bad, fine)
+        with pytest.raises(ValueError, match="1 of 3 uncertainties are no numbers"):
+            made(fine, bad)
+
+
 @settings(max_examples=15, deadline=None)
 @given(state=st.integers(0, 1000), kind=st.sampled_from(conformal.SCORES))
 def test_intervals_cover_whatever_the_forecast_is_worth(state, kind):

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from agelib.files import DataError, writing
 from agelib.images import IMAGE_SUFFIXES
@@ -25,7 +25,7 @@ class _Member(NamedTuple):
 
     path: PurePosixPath
     size: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
 def unpack(archive: Path | str, folder: Path | str) -> Path:

@@ -89,7 +89,7 @@ def test_map_without_evidence_is_zero_and_said(images):
     assert not neither.any() and np.isfinite(neither).all()
     axes = activations.plot_overlays(images, blue, ["a", "b"])
     assert [ax.get_title() for ax in axes] == ["a", "b\nno evidence"]
-    assert axes[0].figure.get_suptitle().endswith("(n = 2 pictures)")
+    assert axes[0].figure.get_suptitle().endswith("; yellow: most (2 pictures)")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -245,7 +245,7 @@ def test_feature_maps_are_drawn_on_one_scale(images):
     axes = activations.plot_feature_maps(maps[0], columns=2)
     assert len(axes) == 3
     assert {ax.images[0].get_clim() for ax in axes} == {(0.0, 1.0)}
-    assert axes[0].figure.get_suptitle() == "Feature maps (n = 3 of 3, 1 constant)"
+    assert axes[0].figure.get_suptitle() == "Feature maps (3 of 3 channels; 1 of the 3 constant)"
     assert len(activations.plot_feature_maps(maps[0], most=2)) == 2
     with pytest.raises(ValueError, match="give one image's"):
         activations.plot_feature_maps(maps)

@@ -181,6 +181,20 @@ def test_one_of_several_heads(images):
         activations.class_activation_map(network, images, 0, output="height")
 
 
+@pytest.mark.parametrize("units", [1, 2])
+def test_evidence_of_age_and_gender_asks_for_the_middle_year_and_for_female(images, units):
+    base, scheme = colour_network(None), get_scheme("decades-7")
+    features = base.get_layer("mean").output
+    heads = [layers.Dense(101, name="probabilities"), layers.Dense(units, name="gender")]
+    network = keras.Model(base.input, [head(features) for head in heads])
+    means = dict(zip(scheme.names[2:4], images, strict=True))  # 21-30 and 31-40
+    found = averages.evidence_of_age_and_gender(network, means, scheme)
+    for place, (name, middle) in enumerate(zip(means, (25, 35), strict=True)):
+        for row, (unit, output) in enumerate(((middle, "probabilities"), (units - 1, "gender"))):
+            alone = activations.class_activation_map(network, images[[place]], unit, output=output)
+            assert np.allclose(found[name][row], alone[0], atol=1e-3)
+
+
 def test_bad_requests_name_what_is_allowed(images):
     network = colour_network()
     for number in (-1, 3):

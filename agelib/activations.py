@@ -182,7 +182,8 @@ def plot_feature_maps(maps: np.ndarray, *, columns: int = 8, most: int = 64) -> 
     Returns
     -------
     ndarray of Axes, one a map
-        The title gives n and how many maps are constant, that is, tell nothing.
+        The title gives how many channels are drawn, and how many of all are constant, that is,
+        tell nothing.
 
     Raises
     ------
@@ -206,9 +207,8 @@ def plot_feature_maps(maps: np.ndarray, *, columns: int = 8, most: int = 64) -> 
             ax.set_title(str(channel), fontsize=6, loc="center", pad=1)
     figure.colorbar(picture, ax=grid, label="Activation", shrink=0.9)
     constant = int((np.ptp(maps, axis=(0, 1)) == 0).sum())
-    figure.suptitle(
-        f"Feature maps (n = {shown} of {channels}, {constant} constant)", x=0.01, ha="left"
-    )
+    told = f"{shown} of {channels} channels; {constant} of the {channels} constant"
+    figure.suptitle(f"Feature maps ({told})", x=0.01, ha="left")
     return grid.ravel()[:shown]
 
 
@@ -233,7 +233,7 @@ def plot_overlays(
     columns : int
         Images a row.
     title : str
-        Above the grid; n is added.
+        Above the grid; what yellow means and the number of pictures are added.
 
     Returns
     -------
@@ -253,6 +253,7 @@ def plot_overlays(
         marked = zip(texts, empty, strict=True)
         texts = [f"{text}\nno evidence".strip() if none else text for text, none in marked]
     pictures = [overlay(image, heat) for image, heat in zip(images, heatmaps, strict=True)]
+    title = f"{title}; yellow: most"
     return sample_grid(pictures, texts if any(texts) else None, columns=columns, title=title)
 
 

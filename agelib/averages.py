@@ -97,3 +97,32 @@ def evidence_by_class(
         name: class_activation_map(network, face[None], scheme.names.index(name), layer)[0]
         for name, face in means.items()
     }
+
+
+def evidence_of_age_and_gender(
+    network: keras.Model, means: Mapping[str, np.ndarray], scheme: LabelScheme
+) -> dict[str, np.ndarray]:
+    """Show, in the average face of each class, evidence for its fifth year and for female.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Answers with a distribution over years, "probabilities", and a gender, "gender".
+    means : mapping of str to ndarray of shape (size, size, channels)
+        Average faces by name of the class, from `average_by_class`.
+    scheme : LabelScheme
+        Classes of ten years; the fifth is the middle one.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (2, size, size), float16
+        Class-activation maps by name of the class: age, then gender.
+    """
+    female = network.get_layer("gender").output.shape[-1] - 1
+    maps = {}
+    for name, face in means.items():
+        middle = scheme.lower[scheme.names.index(name)] + 4
+        asked = {"probabilities": middle, "gender": female}
+        found = [class_activation_map(network, face[None], k, output=o) for o, k in asked.items()]
+        maps[name] = np.concatenate(found).astype("float16")
+    return maps

@@ -36,18 +36,24 @@ def add_search_command(commands: argparse._SubParsersAction) -> None:
         type=whole_number,
         default=0,
         metavar="N",
-        help="so many proposals of the sampler",
+        help="after the given trials, N more that the sampler proposes",
     )
     search.add_argument(
         "--jobs", type=whole_number, default=1, metavar="N", help="trials at a time"
     )
     add_scheduler_option(search)
-    search.add_argument("--image-size", type=whole_number, default=80, help="in pixels; default 80")
-    search.add_argument(
-        "--epochs", type=whole_number, default=8, help="budget of a trial; default 8"
+    study = search.add_argument_group(
+        "study", "The defaults are those of the published study; anything else is another study."
     )
-    search.add_argument(
-        "--precision", choices=("float32", "mixed_bfloat16"), default="float32", help="of computing"
+    study.add_argument("--image-size", type=whole_number, default=80, help="in pixels; default 80")
+    study.add_argument(
+        "--epochs", type=whole_number, default=4, help="budget of a trial; default 4"
+    )
+    study.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        default="mixed_bfloat16",
+        help="of computing; default mixed_bfloat16",
     )
 
 

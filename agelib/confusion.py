@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from agelib.plots_results import axes_or_new, images_text
 
 _MOST_ANNOTATED = 20
+_SHORT_FROM = 10
 
 
 def confusion_matrix(predictions: pd.DataFrame, n_classes: int) -> np.ndarray:
@@ -65,7 +66,8 @@ def plot_confusion(
     Returns
     -------
     Axes
-        The title gives the accuracy and n. More than 20 classes are drawn without numbers.
+        The title gives the accuracy and n. From ten classes on shares are written as ".05", and
+        not at all below 0.005; more than 20 classes are drawn without numbers.
 
     Raises
     ------
@@ -100,6 +102,8 @@ def plot_confusion(
     )
     ax.tick_params("y", rotation=0)
     ax.tick_params("x", rotation=0 if k <= 8 else 90)
+    if annotated:
+        ax.tick_params(length=0)  # a tick beside a number looks like a minus sign
     _grey_empty_rows(ax, values)
     accuracy = f"{np.trace(matrix) / total:.3f}" if total else "undefined"
     kind = "Recall by true class" if normalize else "Confusion matrix"
@@ -111,7 +115,11 @@ def plot_confusion(
 
 def _annotations(values: np.ndarray, normalize: bool) -> np.ndarray:
     form = "{:.2f}" if normalize else "{:,.0f}"
-    return np.array([[form.format(v) for v in row] for row in values], dtype=object)
+    texts = [[form.format(v) for v in row] for row in values]
+    if normalize and len(values) >= _SHORT_FROM:
+        # Whole, the numbers of neighbouring cells would touch.
+        texts = [[t.lstrip("0").removesuffix(".00") for t in row] for row in texts]
+    return np.array(texts, dtype=object)
 
 
 def _grey_empty_rows(ax: Axes, values: np.ndarray) -> None:

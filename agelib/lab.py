@@ -36,7 +36,7 @@ def start(
     jobs: int | None = None,
     devices: int = 1,
 ) -> Lab:
-    """Open a data set for a notebook and set the plotting style.
+    """Open a data set for a notebook, and set how its figures and tables look.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ def start(
     """
     datasets.get(dataset)
     plots.use_style()
+    # Names and notes are whole sentences in places; pandas would cut them off at 50 characters.
+    pd.options.display.max_colwidth = None
     if dataset == "sample":
         prepare("sample", sample_size=sample_size, jobs=jobs)
     return Lab(dataset, retrain=retrain, epochs=epochs, jobs=jobs, devices=devices)

@@ -70,7 +70,8 @@ def learning_curves(
     """Draw a metric on the training and validation parts against the epoch.
 
     The best validation epoch is marked. The overfitting zone is shaded: later epochs where
-    the training metric is better both than it was then and than the validation metric.
+    the training metric is better both than it was then and than the validation metric. Of a
+    single epoch the axis begins at zero, and the legend gives both values.
 
     Parameters
     ----------
@@ -103,13 +104,18 @@ def learning_curves(
     sign = 1 if metric.endswith("accuracy") else -1
     label = _LABELS.get(metric) or metric.replace("_", " ").capitalize()
     name = label.split(" (")[0].lower()
+    decimals = 3 if sign > 0 or name.endswith("loss") else 2
     marker = "o" if len(epochs) <= 30 else ""
     for part, values in (("training", training), ("validation", validation)):
-        ax.plot(epochs, values, color=COLOURS[part], marker=marker, label=part)
+        text = part if len(epochs) > 1 else f"{part} {values[0]:.{decimals}f}"
+        ax.plot(epochs, values, color=COLOURS[part], marker=marker, label=text)
+    if len(epochs) == 1:
+        # An axis fitted to two dots makes any difference look large.
+        ax.update_datalim([(epochs[0], 0)])
+        ax.set_ylim(bottom=0)
     title = f"No finite validation {name}"
     if np.isfinite(validation).any():
         best = int(np.nanargmax(sign * validation))
-        decimals = 3 if sign > 0 or name.endswith("loss") else 2
         title = f"Best validation {name} {validation[best]:.{decimals}f} at epoch {epochs[best]}"
         _mark_best(ax, epochs, training, validation, best=best, sign=sign)
     ax.set_title(f"{title}\nn = {len(epochs)} epoch{'' if len(epochs) == 1 else 's'}")

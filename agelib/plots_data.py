@@ -209,7 +209,7 @@ def sample_grid(
     columns : int
         Images a row.
     title : str
-        Above the grid; n is added.
+        Above the grid; the number of pictures is added.
 
     Returns
     -------
@@ -239,6 +239,7 @@ def sample_grid(
         ax.imshow(image.squeeze() if grey else image, cmap="gray", vmin=0, vmax=255)
         if titles is not None:
             ax.set_title(str(titles[number]), fontsize=7, loc="center", pad=2)
-    # Pictures, not images of a data set: one may be the mean of thousands.
-    figure.suptitle(f"{title} (n = {len(images)} pictures)", x=0.01, ha="left")
+    # Not n, which counts images of a data set: a picture may be the mean of thousands.
+    pictures = f"{len(images)} picture{'' if len(images) == 1 else 's'}"
+    figure.suptitle(f"{title} ({pictures})", x=0.01, ha="left")
     return grid.ravel()[: len(images)]

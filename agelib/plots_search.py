@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 
 from agelib.plots_results import COLOURS, axes_or_new
 from agelib.trials import HYPERPARAMETERS, search_space
@@ -38,7 +39,7 @@ def parallel_coordinates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     Axes
         The better a trial, the lighter its line and the further in front. Pruned trials are
         dashed and end at what they had reached. Hyperparameters that all trials share have no
-        axis. Lines through one choice are spread by accuracy, best on top.
+        axis. Lines through one choice are spread by accuracy, best on top, below its name.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def parallel_coordinates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     low, high = accuracy.min(), accuracy.max()
     scale = Normalize(low, high) if high > low else Normalize(low - 0.01, high + 0.01)
     rank = pd.Series(accuracy).rank(method="first", pct=True).to_numpy() - 0.5
-    ax = axes_or_new(ax, figsize=(1.05 * (len(names) + 2), 3.6))
+    ax = axes_or_new(ax, figsize=(1.05 * (len(names) + 2), 4.6))
     heights = [_axis(ax, at, space[name].choices, table[name]) for at, name in enumerate(names)]
     lines = np.stack([*(h + _SPREAD * rank for h in heights), scale(accuracy)], axis=1)
     colours = plt.get_cmap()(scale(accuracy))
@@ -73,7 +74,11 @@ def parallel_coordinates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     titles = [_words(name).replace(" ", "\n") for name in names]
     ax.set_xticks(np.arange(len(names) + 1), [*titles, "Validation\naccuracy"])
     ax.set_yticks([])
-    ax.set_ylim(-0.06, 1.06)
+    ax.set_ylim(-0.06, 1.1)
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(scale.vmin, scale.vmax)
+    ticks = [tick for tick in ticks if scale.vmin <= tick <= scale.vmax]
+    last = ax.secondary_yaxis(len(names), transform=ax.transData)
+    last.set_yticks([float(scale(tick)) for tick in ticks], [f"{tick:.2f}" for tick in ticks])
     ax.grid(visible=False)
     colourbar = ScalarMappable(scale, plt.get_cmap())
     ax.figure.colorbar(colourbar, ax=ax, label="Validation accuracy (share of images)")
@@ -85,14 +90,16 @@ def _axis(ax: Axes, at: int, choices: tuple, values: pd.Series) -> np.ndarray:
     heights = dict(zip(choices, np.linspace(0.04, 0.96, len(choices)), strict=True))
     ax.axvline(at, color=COLOURS["unknown"], linewidth=0.7, zorder=0)
     for choice, height in heights.items():
+        # Above the lines that meet there, which it would hide beside the axis.
         ax.text(
-            at - 0.04,
-            height,
+            at,
+            height + 0.8 * _SPREAD,
             f"{choice:g}" if isinstance(choice, (int, float)) else choice.replace(", ", ",\n"),
-            ha="right",
-            va="center",
+            ha="center",
+            va="bottom",
             fontsize=plt.rcParams["ytick.labelsize"],
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.6},
+            linespacing=0.9,
+            bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
             zorder=3,
         )
     return values.map(heights).to_numpy(float)

@@ -54,7 +54,11 @@ def years_off(
     _, ax = plt.subplots(figsize=(9, 0.26 * len(drawn) + 1.2), layout="constrained")
     metric_comparison(shown, "Mean absolute error (years)", ax=ax)
     for row in np.flatnonzero(~ours):
-        ax.plot(drawn["value"][row], row, "D", color=COLOURS["reported"], markersize=5, zorder=5)
+        value, half = drawn["value"][row], (drawn["high"][row] - drawn["low"][row]) / 2
+        if pd.notna(half):
+            # The brackets of the others are 95 % intervals.
+            ax.texts[row].set_text(f"{value:.2f} (sd {half:.2f})")
+        ax.plot(value, row, "D", color=COLOURS["reported"], markersize=5, zorder=5)
     ax.set_xlim(left=0)
     size = images_text(int(n.max())) if same else "n beside each name"
     ax.set_title(f"Ours with 95 % intervals ({size});\ngrey: literature, sd over splits")

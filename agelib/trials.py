@@ -34,15 +34,16 @@ def candidates(
     dataset: str,
     *,
     image_size: int = 80,
-    epochs: int = 8,
-    precision: str = "float32",
+    epochs: int = 4,
+    precision: str = "mixed_bfloat16",
 ) -> list[Experiment]:
     """Return the trials of P3's topology search, and ours, as experiments.
 
     Numbers are P3's in Arabic: ``4.0`` is IV, ``4.1`` IVa, ``18.0s`` the slip of XVIII; those
     that P3 has not go on from ``24.0``. Two trials with the same choices start from other
     initial weights. At full size they are P3's, 256 pixels and 100 epochs; P3's early stopping
-    is left to the pruning of :func:`agelib.search.search`.
+    is left to the pruning of :func:`agelib.search.search`. Each size, budget and precision is
+    another study; the default ones are those of the published study.
 
     Parameters
     ----------

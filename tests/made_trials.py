@@ -17,7 +17,7 @@ FIVE = (*FOUR, "6.2")  # not all combinations of these choices
 
 def few(epochs: int = 2, numbers: tuple[str, ...] = FOUR) -> list[Experiment]:
     """Return the trials of the families that can look at 32 pixels."""
-    small = candidates("sample", image_size=32, epochs=epochs)
+    small = candidates("sample", image_size=32, epochs=epochs, precision="float32")
     return [experiment for experiment in small if experiment.number in numbers]
 
 

@@ -89,7 +89,7 @@ def test_map_without_evidence_is_zero_and_said(images):
     assert not neither.any() and np.isfinite(neither).all()
     axes = activations.plot_overlays(images, blue, ["a", "b"])
     assert [ax.get_title() for ax in axes] == ["a", "b\nno evidence"]
-    assert axes[0].figure.get_suptitle().endswith("(n = 2 pictures)")
+    assert axes[0].figure.get_suptitle().endswith("; yellow: most (2 pictures)")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -181,6 +181,20 @@ def test_one_of_several_heads(images):
         activations.class_activation_map(network, images, 0, output="height")
 
 
+@pytest.mark.parametrize("units", [1, 2])
+def test_evidence_of_age_and_gender_asks_for_the_middle_year_and_for_female(images, units):
+    base, scheme = colour_network(None), get_scheme("decades-7")
+    features = base.get_layer("mean").output
+    heads = [layers.Dense(101, name="probabilities"), layers.Dense(units, name="gender")]
+    network = keras.Model(base.input, [head(features) for head in heads])
+    means = dict(zip(scheme.names[2:4], images, strict=True))  # 21-30 and 31-40
+    found = averages.evidence_of_age_and_gender(network, means, scheme)
+    for place, (name, middle) in enumerate(zip(means, (25, 35), strict=True)):
+        for row, (unit, output) in enumerate(((middle, "probabilities"), (units - 1, "gender"))):
+            alone = activations.class_activation_map(network, images[[place]], unit, output=output)
+            assert np.allclose(found[name][row], alone[0], atol=1e-3)
+
+
 def test_bad_requests_name_what_is_allowed(images):
     network = colour_network()
     for number in (-1, 3):
@@ -245,7 +259,7 @@ def test_feature_maps_are_drawn_on_one_scale(images):
     axes = activations.plot_feature_maps(maps[0], columns=2)
     assert len(axes) == 3
     assert {ax.images[0].get_clim() for ax in axes} == {(0.0, 1.0)}
-    assert axes[0].figure.get_suptitle() == "Feature maps (n = 3 of 3, 1 constant)"
+    assert axes[0].figure.get_suptitle() == "Feature maps (3 of 3 channels; 1 of the 3 constant)"
     assert len(activations.plot_feature_maps(maps[0], most=2)) == 2
     with pytest.raises(ValueError, match="give one image's"):
         activations.plot_feature_maps(maps)

@@ -91,6 +91,18 @@ def test_numbers_are_readable_on_their_cell():
     assert dark > 2.5 and light < 1  # white on dark blue, dark on nearly white
 
 
+def test_shares_of_ten_classes_do_not_touch():
+    matrix = np.diag([100] * 10)
+    matrix[0, :4] = 5, 90, 5, 0
+    _, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    ax = plot_confusion(matrix, [str(k) for k in range(10)], normalize=True, ax=axes[1])
+    texts = [t.get_text() for t in ax.texts]
+    assert texts[:5] == [".05", ".90", ".05", "", ""] and texts[11] == "1"
+    ax.figure.canvas.draw()
+    first, second = (t.get_window_extent() for t in ax.texts[:2])
+    assert first.x1 < second.x0
+
+
 def test_many_classes_are_drawn_without_numbers():
     names = [str(age) for age in range(101)]
     ax = plot_confusion(np.eye(101, dtype=int), names, normalize=True)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_experiments import LENET
 
@@ -35,6 +36,11 @@ def test_a_record_is_trained_once_and_then_read(lab):
     assert again.summary == first.summary
     network = lab.network(LENET)
     assert network.count_params() == first.summary["parameters"]
+
+
+def test_tables_of_a_notebook_cut_no_name(lab):
+    name = "distribution over years, " * 10
+    assert name in pd.DataFrame({"name": [name]})._repr_html_()
 
 
 def test_retrain_trains_each_experiment_once_more_in_a_session(lab):

@@ -93,6 +93,9 @@ def test_metric_of_one_head():
 def test_one_epoch_and_diverged_histories_are_drawn():
     ax = plots.learning_curves(history([0.3], [0.4]))
     assert title(ax).endswith("n = 1 epoch") and ax.lines[0].get_marker() == "o"
+    assert legend(ax)[:2] == ["training 0.300", "validation 0.400"]
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 0.4
+    assert plots.learning_curves(history([0.3, 0.3], [0.4, 0.4])).get_ylim()[0] > 0.2
     ax = plots.learning_curves(history([np.nan] * 2, [np.nan] * 2, "loss"), metric="loss")
     assert title(ax) == "No finite validation loss\nn = 2 epochs"
 
@@ -180,7 +183,7 @@ def test_sample_grid_draws_colour_and_grey():
     assert len(axes) == 10 and [ax.get_title() for ax in axes][-1] == "t9"
     assert len(axes[0].figure.axes) == 12
     assert axes[1].images[0].get_array().shape == (5, 5)
-    assert axes[0].figure.get_suptitle() == "Samples (n = 10 pictures)"
+    assert axes[0].figure.get_suptitle() == "Samples (10 pictures)"
 
 
 def test_sample_grid_refuses_what_it_cannot_show():

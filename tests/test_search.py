@@ -247,7 +247,7 @@ if sys.argv[1] == "killed":
         save(self, network, row | {"seconds": 1234.5})
         os.kill(os.getpid(), signal.SIGKILL)
     training.Checkpoints.save = killed
-small = trials.candidates("sample", image_size=32, epochs=2)
+small = trials.candidates("sample", image_size=32, epochs=2, precision="float32")
 few = [e for e in small if e.number in ("3.0", "3.1", "6.0")]
 lab = start("sample", sample_size=300)
 records = search.search(lab, few, told=lambda o: print(o.status, o.experiment.number, flush=True))
@@ -343,6 +343,15 @@ def test_the_command_searches_and_says_what_is_there(faces, scripted, monkeypatc
     assert lines[-1] == "5 of 6 trials have a record, 0 of them pruned"
     assert command(*words, "mixed_bfloat16") == 0
     assert len(scripted.ran) == 6
+
+
+def test_the_plain_command_goes_on_with_the_published_study(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(search, "search", lambda opened, given, **_: asked.extend(given) or [])
+    assert command() == 0
+    published = lab.Lab("utkface", retrain=False, epochs=None, jobs=None)
+    assert len(asked) == 68 and all(published.has_record(each) for each in asked)
+    assert asked == trials.candidates("utkface")
 
 
 def test_the_command_refuses_what_is_no_number(capsys):

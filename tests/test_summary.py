@@ -246,6 +246,8 @@ def test_years_off_stands_between_literature_and_a_guess():
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["A", "literature: ResNet-50, random weights", "a guess: the median age"]
     assert "n = 9 images" in ax.get_title() + ax.get_title(loc="left")
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == ["5.00 [4.80, 5.20]", "5.33 (sd 0.16)", "15.00"]
 
 
 def summary():

@@ -3,7 +3,7 @@
 import time
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=300):
     """Wait until a condition holds; fail after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -281,7 +281,7 @@ def test_an_age_that_no_class_holds_is_left_out_of_the_counts(images, write):
 def test_a_folder_that_cannot_be_written_is_said_so(images, write, capsys):
     datasets_dir().parent.mkdir(exist_ok=True)
     datasets_dir().write_text("a file in the way")
-    assert main(["prepare", "folder", str(images), "--table", str(write(rows()))]) == 1
+    assert main(["prepare", "folder", str(images), "--table", str(write(rows()))]) == 2
     assert str(datasets_dir()) in capsys.readouterr().err
 
 

@@ -21,8 +21,8 @@ COLUMNS = [
     *("dataset", "question", "metric", "guess", "reported", "reported_by", "reported_n"),
     *("value", "low", "high", "n", "folds", "network", "reduced"),
 ]
-# Metric, question, digits.
-_YEARS = {
+# By metric: the question, and digits behind the point.
+YEARS = {
     "mae": ("mean error (years)", 2),
     "median_error": ("half of all errors are below (years)", 2),
     "within_80": ("eight of ten errors are below (years)", 1),
@@ -174,10 +174,10 @@ def _year_rows(row: pd.Series, records: list[Record]) -> list[dict[str, Any]]:
     table = evaluate(predictions[_few(predictions, estimate)], kind="regression", resamples=1000)
     table.loc["within_80", ["value", "low", "high"]] = quantile_interval(errors, 0.8)
     rows = []
-    for metric in (name for name in _YEARS if name in table.index):
+    for metric in (name for name in YEARS if name in table.index):
         value, low, high = table.loc[metric, ["value", "low", "high"]]
         told = _reported(row["dataset"], metric, ("per-year-101", "age"))
-        entry = _entry(row["dataset"], _YEARS[metric][0], metric, guessed.get(metric), told)
+        entry = _entry(row["dataset"], YEARS[metric][0], metric, guessed.get(metric), told)
         rows.append(entry | _ours(value, low, high, row, records, of=len(predictions)))
     return rows
 
@@ -269,72 +269,3 @@ def quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, f
     ranks = np.clip([np.floor(n * share - half) - 1, np.ceil(n * share + half)], 0, n - 1)
     low, high = ordered[ranks.astype(int)]
     return float(np.quantile(ordered, share)), float(low), float(high)
-
-
-def answers_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `answers` as text, for a page.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `answers`.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``asked``: ``a guess``, ``reported``, ``ours, 95 % interval``, ``images``
-        (and how many folds there are so far) and ``network``.
-    """
-    rows = []
-    for row in table.to_dict("records"):
-        digits = _YEARS.get(row["metric"], ("", 3))[1]
-        number = f".{digits}f"
-        told = "" if pd.isna(row["reported"]) else f"{row['reported']:{number}}"
-        if told:
-            n = row["reported_n"]
-            told += f" ({row['reported_by']}, "
-            told += "validation)" if pd.isna(n) else f"n = {n:,.0f})"
-        folds = "" if pd.isna(row["folds"]) else f", {row['folds']} of 5 folds"
-        less = f"; {row['reduced']}" if row["reduced"] else ""
-        rows.append(
-            {
-                "asked": row["question"],
-                "a guess": "" if pd.isna(row["guess"]) else f"{row['guess']:{number}}",
-                "reported": told,
-                "ours, 95 % interval": (
-                    f"{row['value']:{number}} [{row['low']:{number}}, {row['high']:{number}}]"
-                ),
-                "images": f"{row['n']:,}{folds}",
-                "network": row["network"] + less,
-            }
-        )
-    columns = ["asked", "a guess", "reported", "ours, 95 % interval", "images", "network"]
-    return pd.DataFrame(rows, columns=columns).set_index("asked")
-
-
-def in_words(table: pd.DataFrame) -> str:
-    """Return the first rows of `answers` as sentences; they renew themselves with the records.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `answers`, of one data set.
-    """
-    rows = table.set_index("metric").drop(index="accuracy", errors="ignore")
-    if "mae" not in rows.index:
-        return "No network has estimated years under this data set's honest protocol yet."
-    mae, gender = rows.loc["mae"], rows.reindex(["gender_accuracy"]).iloc[0]
-    less = f" (smaller than full size: {mae['reduced']})" if mae["reduced"] else ""
-    folds = "" if pd.isna(mae["folds"]) else f", {mae['folds']} of 5 folds"
-    words = (
-        f"The best network here, {mae['network']}{less}, is **{mae['value']:.2f} years** off on "
-        f"average [{mae['low']:.2f}, {mae['high']:.2f}] (n = {mae['n']:,}{folds})"
-    )
-    if pd.notna(mae["guess"]):
-        words += f"; saying the same age of everyone, {mae['guess']:.2f}"
-    half, eight = (rows.loc[name, "value"] for name in ("median_error", "within_80"))
-    words += f". Half of its errors are below {half:.1f} years, eight of ten below {eight:.1f}."
-    if pd.notna(gender["value"]):
-        ends = f"[{100 * gender['low']:.1f}, {100 * gender['high']:.1f}]"
-        words += f" It gets the annotated gender right in {100 * gender['value']:.1f} % {ends}."
-    return words

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from agelib.fairness import gaps
+from agelib.gaps import gaps
 from agelib.intervals import difference_interval, mean_intervals
 from agelib.protocols import Split
 from agelib.records import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from agelib import abstention, conformal, fairness, readoff, uncertainty
+from agelib import abstention, conformal, fairness, gaps, readoff, uncertainty
 from agelib.intervals import mean_intervals
 from agelib.paper_text import count, text_table, with_ends
 
@@ -56,7 +56,7 @@ def fairness_values(subject: pd.DataFrame) -> dict[str, str]:
     row = large.loc[worst]
     ends = {"value": row["mae"], "low": row["mae low"], "high": row["mae high"]}
     balanced = fairness.balanced(subject, ["race", "gender", "age_group"]).loc["mae"]
-    turns = fairness.gaps_by_stratum(subject, "bias", "race", "age_group")
+    turns = gaps.gaps_by_stratum(subject, "bias", "race", "age_group")
     spans = turns[turns["n"] >= fairness.SMALL].groupby("race")["gap"].agg(np.ptp)
     of_one = turns.xs(spans.idxmax(), level="race")
     first, last = of_one["gap"].idxmax(), of_one["gap"].idxmin()
@@ -90,7 +90,7 @@ def groups_table(subject: pd.DataFrame) -> dict[str, list]:
 
 def gaps_table(subject: pd.DataFrame) -> dict[str, list]:
     """Return the gaps within age groups that are clear, from `agelib.reference.subject`."""
-    table = fairness.gap_table(subject, ["gender", "race"], strata="age_group")
+    table = gaps.gap_table(subject, ["gender", "race"], strata="age_group")
     clear = table[table["clear"] == "yes"].reset_index()
     rows = [
         [f"{r['measure']}: {r['group']}", with_ends(r, 2, value="gap"), f"{r['p holm']:.3f}"]

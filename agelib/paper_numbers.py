@@ -12,6 +12,7 @@ from agelib import (
     comparison,
     effects,
     headline,
+    headline_text,
     labelnoise,
     paper_beyond,
     paper_leakage,
@@ -253,7 +254,7 @@ def _years_table(
 
 def _answers_table(answers: pd.DataFrame) -> dict[str, list]:
     classes = answers[answers["metric"] == "accuracy"]
-    text = headline.answers_text(classes).reset_index()
+    text = headline_text.answers_text(classes).reset_index()
     text["asked"] = text["asked"].str.extract(r"of (\d+ classes \([\w-]+\))")[0]
     columns = ["asked", "a guess", "reported", "ours, 95 % interval"]
     return text_table(columns, text[columns].values.tolist())
@@ -263,7 +264,7 @@ def _elsewhere(everything: pd.DataFrame) -> dict[str, dict[str, list]]:
     """Return the table of the other data sets, or nothing while none has records."""
     rows = []
     for dataset in sorted(set(everything["dataset"]) - {DATASET, "sample"}):
-        text = headline.answers_text(headline.answers(everything, dataset)).reset_index()
+        text = headline_text.answers_text(headline.answers(everything, dataset)).reset_index()
         columns = ["asked", "a guess", "reported", "ours, 95 % interval", "images"]
         rows += [[dataset, *row] for row in text[columns].values.tolist()]
     names = ["data set", "asked", "a guess", "reported", "ours, 95 % interval", "images"]

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from agelib import comparison, datasets, headline, paths, results
+from agelib import comparison, datasets, headline, headline_text, paths, results
 from agelib.files import atomic_path, write_text
 
 _PLACE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -46,7 +46,7 @@ def answers(summary: pd.DataFrame) -> pd.DataFrame:
     """
     tables = []
     for dataset in sorted(set(summary["dataset"]) - {"sample"}, key=lambda name: name != "utkface"):
-        table = headline.answers_text(headline.answers(summary, dataset))
+        table = headline_text.answers_text(headline.answers(summary, dataset))
         title = datasets.get(dataset).title
         tables.append(table.rename(index=lambda asked, title=title: f"{title}: {asked}"))
     return pd.concat(tables)

@@ -7,15 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from agelib.fairness import (
-    balanced,
-    cell_text,
-    cells,
-    compared,
-    gap_table,
-    gaps,
-    gaps_by_stratum,
-)
+from agelib.fairness import balanced, cell_text, cells, compared
+from agelib.gaps import gap_table, gaps, gaps_by_stratum
 from agelib.intervals import holm
 from agelib.reference import subject
 

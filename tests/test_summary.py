@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib import board, datasets, effects, guesses, headline, plots_summary
+from agelib import board, datasets, effects, guesses, headline, headline_text, plots_summary
 from agelib.files import DataError
 from agelib.records import write_record
 
@@ -144,7 +144,7 @@ def test_the_table_as_text_says_what_is_missing_and_what_is_small():
     row |= {"value": 5.0, "low": 4.5, "high": 5.5, "n": 4548, "folds": 1, "network": "10: 3.0 A"}
     row |= {"reduced": "epochs 4 of 10", "reported": 5.67, "reported_by": "P5"}
     table = pd.DataFrame([row])
-    text = headline.answers_text(table).iloc[0]
+    text = headline_text.answers_text(table).iloc[0]
     assert text.tolist() == [
         *("", "5.67 (P5, validation)", "5.00 [4.50, 5.50]"),
         *("4,548, 1 of 5 folds", "10: 3.0 A; epochs 4 of 10"),

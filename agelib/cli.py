@@ -69,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
 
     add_run_command(commands)
 
-    results = commands.add_parser("results", help="list every record")
+    results = commands.add_parser(
+        "results",
+        help="list every record",
+        description="List every record with its metrics on the test part and their 95 % "
+        "intervals, as a table for reading or as CSV or JSON with all columns.",
+    )
     results.set_defaults(command=_results)
     results.add_argument("--format", choices=("table", "csv", "json"), default="table")
     results.add_argument("--long", action="store_true", help="one row for each metric")

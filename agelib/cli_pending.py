@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agelib.files import DataError
+
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agelib.pending import Trained
+    from agelib.pending import Pending, Trained
 
 
 def whole_number(text: str) -> int:
@@ -51,7 +53,9 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
     )
     train.set_defaults(command=_train)
     # Spelled out, so that `train` alone never starts hours of work.
-    train.add_argument("--pending", action="store_true", required=True, help="all of it, in order")
+    train.add_argument(
+        "--pending", action="store_true", required=True, help="required: all of it, in order"
+    )
     train.add_argument(
         "--budget", type=whole_number, metavar="MINUTES", help="stop after this many minutes"
     )
@@ -66,7 +70,7 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
         help="GPUs that share each batch of an experiment (default 1); TensorFlow and JAX",
     )
     train.add_argument("--dataset", help="only this data set")
-    train.add_argument("--chapter", help="only this chapter, such as 12-wide-resnet")
+    train.add_argument("--chapter", help="only this chapter: 12 or 12-wide-resnet")
 
 
 def pending_table(
@@ -86,10 +90,13 @@ def pending_table(
     DataFrame
         What the experiment is, at full size; ``hours`` of training on the hardware that made the
         reduced record, missing where there is none; ``reason``.
+
+    Raises
+    ------
+    DataError
+        If there is no such data set or protocol.
     """
     import pandas as pd
-
-    from agelib.pending import pending
 
     names = ("chapter", "number", "name", "dataset", "protocol", "fold", "state", "image_size")
     rows = [
@@ -99,22 +106,48 @@ def pending_table(
             "hours": None if entry.seconds is None else entry.seconds / 3600,
             "reason": entry.reason,
         }
-        for entry in pending(folder)
-        if dataset in (None, entry.experiment.dataset)
-        and protocol in (None, entry.experiment.protocol)
+        for entry in _waiting(folder, dataset=dataset, protocol=protocol)
     ]
     return pd.DataFrame(rows).astype({"fold": "Int64"}) if rows else pd.DataFrame()
 
 
-def _train(options: argparse.Namespace) -> int:
-    from agelib.pending import pending, train_pending
+def _waiting(
+    folder: Path | None = None,
+    *,
+    dataset: str | None,
+    protocol: str | None = None,
+    chapter: str | None = None,
+) -> list[Pending]:
+    """Return what is pending of these alone; refuse a name that nothing has."""
+    from agelib import datasets
+    from agelib.notebooks import find_notebooks
+    from agelib.pending import pending
+    from agelib.protocols import PROTOCOLS
 
-    entries = [
+    entries = pending(folder)
+    if dataset is not None:
+        datasets.get(dataset)
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise DataError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    chapters = {entry.experiment.chapter for entry in entries}
+    if chapter in chapters:
+        # Also one that an own program gave and no notebook has.
+        chapters = {chapter}
+    elif chapter is not None:
+        chapters = {path.stem for path in find_notebooks([chapter])}
+    return [
         entry
-        for entry in pending()
-        if options.dataset in (None, entry.experiment.dataset)
-        and options.chapter in (None, entry.experiment.chapter)
+        for entry in entries
+        if dataset in (None, entry.experiment.dataset)
+        and protocol in (None, entry.experiment.protocol)
+        and entry.experiment.chapter in chapters
     ]
+
+
+def _train(options: argparse.Namespace) -> int:
+    from agelib.pending import train_pending
+
+    entries = _waiting(dataset=options.dataset, chapter=options.chapter)
     budget = None if options.budget is None else 60 * options.budget
     where = {"scheduler": options.scheduler, "jobs": options.jobs, "devices": options.devices}
     outcomes = train_pending(entries, budget=budget, told=tell, **where)

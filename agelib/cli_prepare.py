@@ -9,6 +9,9 @@ from pathlib import Path
 from agelib.cli_pending import add_scheduler_option, whole_number
 from agelib.files import DataError
 
+# Said again here: a help page does not wait for pandas, which the readers of the data sets need.
+_DATASETS = "utkface, adience, adience-faces, sample, utkface-wild, imdb-wiki, folder"
+
 
 def add_prepare_command(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line's.
@@ -18,9 +21,15 @@ def add_prepare_command(commands: argparse._SubParsersAction) -> None:
     commands : argparse subparsers
         From ``ArgumentParser.add_subparsers``.
     """
-    prepare = commands.add_parser("prepare", help="archive or folder -> manifest -> store")
+    prepare = commands.add_parser(
+        "prepare",
+        help="archive or folder -> manifest -> store",
+        description="Unpack a data set's archive, or link its folder, to where the collection "
+        "looks for it, list its images in a manifest unless one is committed, and convert them "
+        "to a store of one size.",
+    )
     prepare.set_defaults(command=_prepare)
-    prepare.add_argument("dataset", metavar="DATASET")
+    prepare.add_argument("dataset", metavar="DATASET", help=f"one of {_DATASETS}")
     prepare.add_argument("source", nargs="?", type=Path, metavar="SOURCE", help="archive or folder")
     prepare.add_argument(
         "--size", type=whole_number, default=128, help="side in pixels; default 128"

@@ -27,7 +27,14 @@ def add_run_command(commands: argparse._SubParsersAction) -> None:
     commands : argparse subparsers
         From ``ArgumentParser.add_subparsers``.
     """
-    run = commands.add_parser("run", help="execute notebooks with papermill")
+    run = commands.add_parser(
+        "run",
+        help="execute notebooks with papermill",
+        description="Execute notebooks with papermill, each as soon as those it needs are done, "
+        "and keep them with their outputs in a folder of their own. On the built-in sample they "
+        "train small and quickly, apart from the published records; on a data set they read "
+        "records and train what has none.",
+    )
     run.set_defaults(command=_run)
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="03 or 03-lenet; default all")
     run.add_argument("--dataset", default="sample", help="default: sample, small and quick")

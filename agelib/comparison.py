@@ -31,7 +31,9 @@ def reported(chapter: str | None = None) -> pd.DataFrame:
         Columns chapter, number, project, dataset, protocol, labels, metric, value (test part),
         n, validation (what the project itself printed), note.
     """
-    table = pd.read_csv(paths.root() / "literature" / "reported.csv", dtype={"number": str})
+    table = pd.read_csv(
+        paths.root() / "literature" / "reported.csv", dtype={"number": str, "n": "Int64"}
+    )
     return table if chapter is None else table[table["chapter"] == chapter].reset_index(drop=True)
 
 

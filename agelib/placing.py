@@ -56,13 +56,39 @@ def place_images(
     return folder, False
 
 
+def require_unpacked(entry: Dataset) -> None:
+    """Refuse a data set of which only archives are in place, with the command that unpacks them.
+
+    Raises
+    ------
+    DataError
+        When there is an archive, and no image folder or nothing in it.
+    """
+    packed = [str(archive) for archive in _archives(entry) if archive.is_file()]
+    if packed and not _filled(datasets.images_folder(entry.name)):
+        raise DataError(
+            f"{entry.title} is not unpacked: of it there is only {', '.join(packed)}; run "
+            f"`python -m agelib prepare {entry.name}`"
+        )
+
+
+def _archives(entry: Dataset) -> list[Path]:
+    """Return where the archives of a data set are looked for."""
+    folder = datasets.images_folder(entry.name)
+    named = [datasets_dir() / name for name in entry.archives]
+    return named or [folder.with_name(f"{folder.name}.tar.gz")]
+
+
+def _filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def _unpack_beside(entry: Dataset, folder: Path) -> None:
     """Unpack the archives beside the image folder whose images are not there yet."""
-    archives = [datasets_dir() / name for name in entry.archives]
-    archives = archives or [folder.with_name(f"{folder.name}.tar.gz")]
+    archives = _archives(entry)
     for archive in archives:
         place = _place_of(entry, archive)
-        if archive.is_file() and not (place.is_dir() and any(place.iterdir())):
+        if archive.is_file() and not _filled(place):
             unpack(archive, place)
     if not folder.is_dir():
         listed = " or ".join(map(str, archives))

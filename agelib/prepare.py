@@ -20,7 +20,7 @@ from agelib.datasets import Dataset
 from agelib.files import DataError, writing
 from agelib.manifests import read_manifest
 from agelib.paths import datasets_dir, manifests_dir
-from agelib.placing import place_images
+from agelib.placing import place_images, require_unpacked
 from agelib.reading import Progress
 from agelib.store import OutdatedStore, Store, build_store, open_store, store_path
 
@@ -189,8 +189,8 @@ def build_missing_store(
     Raises
     ------
     DataError
-        When the store must be built and images are missing or not those of the catalog; when a
-        foreign file lies in the store's place.
+        When the store must be built and images are missing, not unpacked or not those of the
+        catalog; when a foreign file lies in the store's place.
     """
     entry = datasets.get(dataset)
     path = store_path(dataset, size, color)
@@ -200,6 +200,7 @@ def build_missing_store(
         pass
     how = {"size": size, "color": color, "jobs": jobs}
     with _alone(dataset):
+        require_unpacked(entry)
         # Another process may have built it while this one waited.
         return _open_or_build(entry, catalog, path, **how)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from agelib import batch, cli, cli_run, paths, results
+from agelib import batch, cli, cli_run, datasets, paths, results
 from agelib.batch import Outcome, Progress
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -244,3 +244,5 @@ def test_help_is_quick_and_needs_no_network_library(command):
     )
     assert result.returncode == 0, result.stderr
     assert "usage: python -m agelib" in result.stdout
+    if command == ["prepare"]:
+        assert f"oneof{','.join(datasets.names())}" in "".join(result.stdout.split())

@@ -39,7 +39,7 @@ def test_a_record_is_trained_once_and_then_read(lab):
 
 
 def test_tables_of_a_notebook_cut_no_name(lab):
-    name = "distribution over years, " * 10
+    name = " and ".join(["distribution over years"] * 9)
     assert name in pd.DataFrame({"name": [name]})._repr_html_()
 
 

@@ -125,8 +125,9 @@ def test_the_commands_list_and_train(lab, capsys):
     assert "reduced: epochs 2 of 4" in capsys.readouterr().out
     assert cli.main(["results", "--pending", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "LeNet-5"
-    assert cli.main(["train", "--pending", "--chapter", "98-other"]) == 0
-    assert capsys.readouterr().out == "0 trained, 0 pending\n"
+    for chapter in ("12", "3", "03-lenet"):
+        assert cli.main(["train", "--pending", "--chapter", chapter]) == 0
+        assert capsys.readouterr().out == "0 trained, 0 pending\n"
     assert cli.main(["train", "--pending", "--budget", "5"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 trained, 0 pending"
 
@@ -148,3 +149,24 @@ def test_a_damaged_number_in_a_record_is_named(lab):
         path.write_text(json.dumps(sound | damage), encoding="utf-8")
         with pytest.raises(DataError, match=r"record\.json: .*restore it from git"):
             pending()
+
+
+def test_a_chapter_is_found_by_its_number(lab, capsys):
+    lab.planned("bad", [FULL.tweak("3.0", "cannot", options={"no": 1}, chapter="12-wide-resnet")])
+    for chapter in ("12", "12-wide-resnet"):
+        assert cli.main(["train", "--pending", "--chapter", chapter]) == 1
+        assert capsys.readouterr().out.splitlines()[-1] == "0 trained, 1 pending"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--pending", "--chapter", "nosuch"], "no chapter 'nosuch'; there are: 00-"),
+        (["train", "--pending", "--dataset", "nosuch"], "no data set 'nosuch'; choose one of utk"),
+        (["results", "--pending", "--dataset", "nosuch"], "no data set 'nosuch'; choose one of"),
+        (["results", "--pending", "--protocol", "nosuch"], "no protocol 'nosuch'; there are: p1-"),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused(lab, capsys, words, message):
+    assert cli.main(words) == 2
+    assert message in capsys.readouterr().err

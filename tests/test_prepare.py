@@ -150,6 +150,22 @@ def test_a_missing_or_stale_store_is_built(place):
         assert store.n == len(catalog)
 
 
+def test_a_store_of_an_archive_names_the_command_that_unpacks_it(place, faces):
+    folder = place / "data" / "UTKFace"
+    catalog = manifests.read_manifest(prepare.prepare("utkface", faces, **SMALL).manifest)
+    folder.unlink()
+    wanted = {"catalog": catalog, "size": 20, "color": "rgb"}
+    with pytest.raises(DataError, match="none of the .* is in place"):
+        prepare.build_missing_store("utkface", **wanted)
+    with tarfile.open(folder.with_name("UTKFace.tar.gz"), "w:gz") as archive:
+        archive.add(faces, "UTKFace")
+    said = r"not unpacked.*UTKFace\.tar\.gz; run `python -m agelib prepare utkface`"
+    with pytest.raises(DataError, match=said):
+        prepare.build_missing_store("utkface", **wanted)
+    prepare.prepare("utkface", **SMALL)
+    prepare.build_missing_store("utkface", **wanted).close()
+
+
 def test_a_folder_is_linked_and_an_archive_unpacked(place, faces):
     made = prepare.prepare("utkface", faces, **SMALL)
     assert made.images.samefile(faces)

@@ -54,7 +54,7 @@ class Recipe:
         Weight images by how rare their age is, to this power; 0.5: the inverse square root, see
         :func:`agelib.pipeline.age_weights`; 0: all alike.
     class_weights : bool
-        Weight classes by ``n_largest / n_class`` (P3).
+        Weight images by how rare their class is, ``n_largest / n_class`` (P3). Not with balance.
     augmentation : tuple of str
         Names from :data:`agelib.preprocessing.AUGMENTATIONS`, applied while training.
     precision : {'float32', 'mixed_bfloat16'}
@@ -92,6 +92,8 @@ class Recipe:
                 raise ValueError(f"recipe: {name} is {value!r}; it must not be negative")
         if self.mixup and self.cutmix:
             raise ValueError("recipe: mixup and cutmix exclude each other; choose one")
+        if self.balance and self.class_weights:
+            raise ValueError("recipe: balance and class_weights exclude each other; choose one")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
 from agelib.optimizers import make_optimizer
 from agelib.parts import make_parts, predict
-from agelib.pipeline import Batches, class_weights, without_small_last
+from agelib.pipeline import Batches, without_small_last
 from agelib.protocols import Split
 from agelib.records import Record, write_record
 from agelib.store import Store
@@ -107,14 +107,6 @@ def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
     experiment, checkpoints, network = run.experiment, run.checkpoints, run.trained
     recipe, head = experiment.recipe, head_of(experiment)
     training, validation = run.parts["training"], run.parts["validation"]
-    weights = None
-    if recipe.class_weights:
-        if not head.scheme.n_classes or experiment.gender or experiment.race:
-            raise ValueError(
-                f"{experiment.slug}: class weights go with classes as the only output; leave "
-                "class_weights out of the recipe"
-            )
-        weights = class_weights(training.labels, head.scheme.n_classes)
     held_out = Batches(
         validation.images, validation.targets,
         batch_size=backend.prediction_batch(len(validation.rows)),
@@ -136,10 +128,7 @@ def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
             )  # fmt: skip
             raw = _RawWeights() if recipe.ema else None
             start = time.perf_counter()
-            fit = network.fit(
-                batches, verbose=0, shuffle=False, class_weight=weights,
-                callbacks=[raw] if raw else None,
-            )  # fmt: skip
+            fit = network.fit(batches, verbose=0, shuffle=False, callbacks=[raw] if raw else None)
             seconds = time.perf_counter() - start
             scores = network.evaluate(held_out, verbose=0, return_dict=True)
             row = {_short(key): float(values[-1]) for key, values in fit.history.items()}

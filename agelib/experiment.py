@@ -41,7 +41,9 @@ class Recipe:
     learning_rate : float
         Learning rate; the highest one of a schedule.
     optimizer_options : mapping
-        Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``.
+        Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``. A ``weight_decay`` reaches
+        all that is trained, also biases, the factors of normalisation and the thresholds of
+        CORAL; adamw has Keras's 0.004 where none is given, the others none.
     schedule : {'constant', 'steps', 'cosine'}
         How the learning rate changes, see :func:`agelib.optimizers.make_optimizer`.
     ema : float, optional

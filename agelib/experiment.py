@@ -121,8 +121,8 @@ class Experiment:
     gender : float
         Weight of the loss of a gender output beside the age; 0: no such output.
     race : float
-        The same for the annotated race, learnt along for what it teaches about the age and never
-        written into predictions.
+        The same for the annotated race, learnt along for what it teaches about the age: never
+        written into predictions, an export or the shipped network.
     dataset, protocol : str
         Data set and the published split of it.
     fold : int, optional

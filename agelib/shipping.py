@@ -62,7 +62,7 @@ def ship(record_folder: Path, folder: Path | None = None) -> dict[str, Any]:
         "record": "/".join(record_folder.resolve().parts[-3:]),
         "experiment": experiment.describe(),
         "split": record.summary["split"],
-        "parameters": record.summary["parameters"],
+        "parameters": network.count_params(),  # without those of race
         "trained": {key: record.summary[key] for key in ("created", "hardware", "versions")},
         "metrics": _scores(record.predictions),
         "all_folds": _all_folds(record_folder, experiment),

@@ -225,15 +225,15 @@ class _Run:
         self.network = build(experiment, images=self._measured())
         if init is not None:
             take_over(self.network, keras.saving.load_model(init, compile=False))
+        self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
+        self.trained = self.checkpoints.restore()
         self.frozen, self.ahead = None, 0.0
-        if cacheable(self.network, experiment):
+        if self._behind_trunk():
             start = time.perf_counter()
             self.frozen = Frozen(self.network)
             self.parts = {name: self.frozen.cached(part) for name, part in self.parts.items()}
             # Training costs this too, once instead of in every epoch.
             self.ahead = time.perf_counter() - start
-        self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
-        self.trained = self.checkpoints.restore()
         if self.trained is None:
             self.trained = (
                 self.frozen.rest
@@ -251,6 +251,12 @@ class _Run:
         images = self.parts["training"].images
         rows = np.linspace(0, len(images) - 1, min(2000, len(images))).round().astype(int)
         return images.take(rows)
+
+    def _behind_trunk(self) -> bool:
+        if self.trained is not None:  # with more or less memory than before, it goes on as it began
+            return self.trained.input_shape != self.network.input_shape
+        n = sum(len(part.rows) for part in self.parts.values())
+        return cacheable(self.network, self.experiment, n)
 
     def conclude(self, manifest: str, *, pruned: bool) -> Record:
         """Write record and network of the best epoch, and remove the checkpoints."""

@@ -349,6 +349,25 @@ def test_a_frozen_trunk_runs_once_and_gives_the_same_network(tmp_path, data, tru
     np.testing.assert_allclose(record.history["loss"], whole.history["loss"], rtol=1e-4)
 
 
+@pytest.mark.parametrize("at_first", [True, False])
+def test_a_frozen_trunk_resumes_as_it_began_whatever_memory_is_left(
+    tmp_path, data, trunks, monkeypatch, at_first
+):
+    frozen = with_options(trunks, "7.1", {"trainable": False})
+    monkeypatch.setattr(training, "cacheable", lambda *_: at_first)
+    unbroken = run(frozen, tmp_path / "unbroken", data)
+
+    def killed(epoch, score):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(frozen, tmp_path / "killed", **vars(data), after_epoch=killed)
+    monkeypatch.setattr(training, "cacheable", lambda *_: not at_first)
+    resumed = run(frozen, tmp_path / "killed", data)
+    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
+
+
 def test_the_rest_behind_a_frozen_trunk_keeps_its_outputs_by_task(trunks):
     years = {"labels": "per-year-101", "head": "distribution", "gender": 1.0}
     network = models.build(with_options(trunks, "7.1", {"trainable": False}, **years))

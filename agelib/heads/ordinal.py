@@ -110,6 +110,7 @@ class Thresholds(keras.layers.Layer):
     def __init__(self, questions: int, **options: Any) -> None:
         super().__init__(**options)
         self.questions = questions
+        self.activation = keras.activations.sigmoid  # found there by agelib.gradients
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the biases."""
@@ -122,7 +123,7 @@ class Thresholds(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return probabilities (n, questions)."""
-        return keras.ops.sigmoid(inputs + self.bias)
+        return self.activation(inputs + self.bias)
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes the layer again."""

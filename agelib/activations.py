@@ -77,7 +77,8 @@ def class_activation_map(
 
     The maps of a layer are added up, each with the mean slope of the class score against it
     as its weight, and what is negative is cut off. The score is taken before a soft-max or
-    sigmoid: behind it a confident network has slope zero, hence an empty map.
+    sigmoid: behind it a confident network has slope zero, hence an empty map. Only a mean of
+    soft-maxes is taken as it is, see :func:`agelib.gradients.score_gradient`.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agelib.cores import available_cores
 
@@ -169,6 +170,18 @@ def synchronize(network: keras.Model) -> None:
         for layer in network._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
+
+
+def over_devices(mean: Any) -> Any:
+    """Return the mean over a whole batch of what is the mean over a device's share of it.
+
+    TensorFlow's devices compute a loss each for itself; under JAX a batch is one array on all.
+    """
+    if name() == "tensorflow" and tf.distribute.has_strategy():
+        replica = tf.distribute.get_replica_context()
+        if replica is not None:  # there is none while a network is built
+            return replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+    return mean
 
 
 def compile_augmentation(network: keras.Model) -> None:

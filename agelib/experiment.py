@@ -41,7 +41,9 @@ class Recipe:
     learning_rate : float
         Learning rate; the highest one of a schedule.
     optimizer_options : mapping
-        Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``.
+        Further arguments of the optimizer, e.g. ``{'momentum': 0.9}``. A ``weight_decay`` reaches
+        all that is trained, also biases, the factors of normalisation and the thresholds of
+        CORAL; adamw has Keras's 0.004 where none is given, the others none.
     schedule : {'constant', 'steps', 'cosine'}
         How the learning rate changes, see :func:`agelib.optimizers.make_optimizer`.
     ema : float, optional
@@ -54,7 +56,7 @@ class Recipe:
         Weight images by how rare their age is, to this power; 0.5: the inverse square root, see
         :func:`agelib.pipeline.age_weights`; 0: all alike.
     class_weights : bool
-        Weight classes by ``n_largest / n_class`` (P3).
+        Weight images by how rare their class is, ``n_largest / n_class`` (P3). Not with balance.
     augmentation : tuple of str
         Names from :data:`agelib.preprocessing.AUGMENTATIONS`, applied while training.
     precision : {'float32', 'mixed_bfloat16'}
@@ -92,6 +94,8 @@ class Recipe:
                 raise ValueError(f"recipe: {name} is {value!r}; it must not be negative")
         if self.mixup and self.cutmix:
             raise ValueError("recipe: mixup and cutmix exclude each other; choose one")
+        if self.balance and self.class_weights:
+            raise ValueError("recipe: balance and class_weights exclude each other; choose one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +121,8 @@ class Experiment:
     gender : float
         Weight of the loss of a gender output beside the age; 0: no such output.
     race : float
-        The same for the annotated race, learnt along for what it teaches about the age and never
-        written into predictions.
+        The same for the annotated race, learnt along for what it teaches about the age: never
+        written into predictions, an export or the shipped network.
     dataset, protocol : str
         Data set and the published split of it.
     fold : int, optional

@@ -21,6 +21,7 @@ from agelib.backend import keras, silent_stderr
 from agelib.backend import name as backend_name
 from agelib.files import DataError, atomic_path
 from agelib.images import LUMINANCE
+from agelib.networks import without_race
 
 FORMATS = {"keras": ".keras", "onnx": ".onnx", "saved-model": "", "tflite": ".tflite"}
 TOLERANCE = 1e-3
@@ -41,9 +42,10 @@ def byte_network(network: keras.Model, *, mirrored: bool = False) -> keras.Model
     Returns
     -------
     keras.Model
-        From uint8 RGB (n, size, size, 3) to a dict: "age", and "gender" where there is one.
+        From uint8 RGB (n, size, size, 3) to a dict: "age", and "gender" where there is one; race,
+        which some networks learn along, is cut off.
     """
-    ops = keras.ops
+    ops, network = keras.ops, without_race(network)
     _, height, width, channels = network.input_shape
     inputs = keras.Input((height, width, 3), dtype="uint8", name="image")
     x = ops.cast(inputs, "float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from agelib.backend import keras
 from agelib.experiment import Experiment
 from agelib.parts import Part
 from agelib.pipeline import Batches, epoch_order
+from agelib.streaming import memory_budget
+
+_BYTES = 4  # of an output; in mixed precision two
 
 
 class Outputs:
@@ -35,11 +39,20 @@ class Outputs:
         return self.values[positions]
 
 
-def cacheable(network: keras.Model, experiment: Experiment) -> bool:
-    """Return whether the network's trunk gives the same outputs in every epoch.
+def cacheable(network: keras.Model, experiment: Experiment, n: int) -> bool:
+    """Return whether the trunk gives the same outputs in every epoch, and memory holds them.
 
     It does when it is frozen, with batch normalisation on its stored statistics, and the images
-    are not changed on the way.
+    are not changed on the way. Maps of many channels can be larger than the images by far.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `agelib.models.build`.
+    experiment : Experiment
+        Its description.
+    n : int
+        Images of all parts together.
     """
     recipe = experiment.recipe
     if recipe.augmentation or recipe.mixup or recipe.cutmix or experiment.flip_at_test:
@@ -48,7 +61,9 @@ def cacheable(network: keras.Model, experiment: Experiment) -> bool:
         return False
     # A trunk whose batch normalisation goes by the batch counts as trainable even where none of
     # its weights changes, see :class:`agelib.models.batch_statistics.BatchStatistics`.
-    return not network.get_layer("trunk").trainable
+    trunk = network.get_layer("trunk")
+    fits = n * math.prod(trunk.output.shape[1:]) * _BYTES <= memory_budget()
+    return not trunk.trainable and fits
 
 
 class Frozen:

@@ -124,7 +124,8 @@ def score_gradient(
 ) -> np.ndarray:
     """Return the slope of one score of each image against the output of a layer.
 
-    The score is taken before a final soft-max or sigmoid.
+    The score is taken before a final soft-max or sigmoid; of a mean of soft-maxes, as AL-ResNet
+    has with both branches, it is that mean itself.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agelib import backend
 from agelib.backend import keras
 
 
@@ -68,7 +69,8 @@ class OlderLoss(keras.losses.Loss):
 class ConditionalLoss(keras.losses.Loss):
     """See :class:`agelib.heads.Corn`; targets are answers (n, questions).
 
-    The sum over all questions asked in a batch is divided by their number (Shi et al. 2021).
+    The sum over all questions asked in a batch is divided by their number (Shi et al. 2021), also
+    where several devices share the batch.
     """
 
     def __init__(self, name: str = "conditional", **options: Any) -> None:
@@ -81,7 +83,7 @@ class ConditionalLoss(keras.losses.Loss):
         # A question is asked of those who answered the one before with yes, the first one of all.
         asked = keras.ops.concatenate([keras.ops.ones_like(y_true[:, :1]), y_true[:, :-1]], axis=1)
         each = -keras.ops.sum(y_true * yes + (asked - y_true) * no, axis=-1)
-        return each / keras.ops.mean(keras.ops.sum(asked, axis=-1))
+        return each / backend.over_devices(keras.ops.mean(keras.ops.sum(asked, axis=-1)))
 
 
 @keras.saving.register_keras_serializable("agelib")

@@ -101,7 +101,7 @@ def load_network(path: Path | str) -> keras.Model:
     Returns
     -------
     keras.Model
-        In float32, not compiled.
+        In float32, not compiled; without the output of race that some learn along.
 
     Raises
     ------
@@ -117,7 +117,24 @@ def load_network(path: Path | str) -> keras.Model:
         raise DataError(
             f"{path}: not a network that can be loaded ({reason}); export it again, or train again"
         ) from error
-    return in_float32(network)
+    return in_float32(without_race(network))
+
+
+def without_race(network: keras.Model) -> keras.Model:
+    """Return the network without an output of race, and without that output's weights.
+
+    A record's own file keeps it: another experiment may start from it.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A functional network.
+    """
+    outputs = network.output
+    if not isinstance(outputs, dict) or "race" not in outputs:
+        return network
+    kept = {name: tensor for name, tensor in outputs.items() if name != "race"}
+    return keras.Model(network.input, kept, name=network.name)
 
 
 def in_float32(network: keras.Model) -> keras.Model:

@@ -14,7 +14,7 @@ from agelib.backend import keras
 from agelib.experiment import Experiment
 from agelib.files import DataError
 from agelib.heads import Head
-from agelib.pipeline import Batches, Images, Mirrored, Targets, age_weights
+from agelib.pipeline import Batches, Images, Mirrored, Targets, age_weights, class_weights
 from agelib.protocols import Split
 from agelib.records import PROBABILITY_DIGITS
 from agelib.relabel import relabelled
@@ -116,8 +116,15 @@ def make_parts(
     DataError
         If the label scheme takes no image of a part, or none has a gender that is to be learnt.
     ValueError
-        If the experiment asks for unknown training labels.
+        If the experiment asks for unknown training labels, or for class weights where classes are
+        not the only output.
     """
+    weighted = experiment.recipe.class_weights
+    if weighted and (head.kind == "regression" or experiment.gender or experiment.race):
+        raise ValueError(
+            f"{experiment.slug}: class weights go with classes as the only output; leave "
+            "class_weights out of the recipe"
+        )
     learnt = {name: (catalog, rows) for name, rows in split.parts().items()}
     learnt["training"] = relabelled(catalog, split, experiment.training_labels)
     outputs = {"gender": experiment.gender > 0, "race": experiment.race > 0}
@@ -125,11 +132,13 @@ def make_parts(
         name: make_part(store, labels, rows, head, **outputs)
         for name, (labels, rows) in learnt.items()
     }
-    if experiment.recipe.balance:
-        training = parts["training"]
+    training, weights = parts["training"], None
+    if weighted:
+        weights = class_weights(training.labels)
+    elif experiment.recipe.balance:
         ages = learnt["training"][0]["age"].iloc[training.rows].to_numpy("int64")
         weights = age_weights(ages, experiment.recipe.balance)
-        parts["training"] = dataclasses.replace(training, weights=weights)
+    parts["training"] = dataclasses.replace(training, weights=weights)
     return parts
 
 

@@ -223,8 +223,11 @@ def age_weights(ages: np.ndarray, power: float) -> np.ndarray:
     return (weights / weights.mean()).astype("float32")
 
 
-def class_weights(targets: np.ndarray, n_classes: int) -> dict[int, float]:
-    """Return a weight per class, ``n_largest / n_class`` (P3); classes without images get 0."""
-    counts = np.bincount(targets, minlength=n_classes)
-    largest = counts.max()
-    return {k: float(largest / n) if n else 0.0 for k, n in enumerate(counts)}
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Return what images of these classes (n,) count, ``n_largest / n_class`` (P3), in float32.
+
+    Not Keras's ``class_weight``: that takes the largest number of a row of targets for its class,
+    which is the age beside a distribution and the first answer of an ordinal head.
+    """
+    counts = np.bincount(labels)
+    return (counts.max() / counts[labels]).astype("float32")

@@ -58,7 +58,8 @@ PREPROCESSING: dict[str, Callable] = {
 AUGMENTATIONS: dict[str, Callable[[], keras.layers.Layer]] = {
     "flip": lambda: keras.layers.RandomFlip("horizontal", name="flip"),
     "shift": lambda: keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest", name="shift"),
-    # With the preprocessing 'crop' behind it this is a random crop: of 72 pixels any 64 in a row.
+    # With the preprocessing 'crop' behind it nearly a random crop, of 72 pixels any 64 in a row;
+    # but it moves by fractions of a pixel: training images are a little blurred, others are not.
     "move": lambda: keras.layers.RandomTranslation(1 / 18, 1 / 18, "nearest", name="move"),
     "rotate": lambda: keras.layers.RandomRotation(20 / 360, fill_mode="nearest", name="rotate"),
     "zoom": lambda: keras.layers.RandomZoom((-0.15, 0.05), fill_mode="nearest", name="zoom"),

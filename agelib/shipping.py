@@ -16,7 +16,9 @@ from agelib.checks import probability_columns
 from agelib.evaluation import evaluate, pooled
 from agelib.experiment import Experiment
 from agelib.files import DataError, atomic_path, write_json, write_text
+from agelib.heads.ordinal import OrdinalRegression
 from agelib.images import load_image
+from agelib.models import head_of
 from agelib.networks import load_network
 from agelib.predict import Predictor, interval
 from agelib.records import Record, load_record
@@ -25,6 +27,7 @@ from agelib.shipped import CARD, FACTS, NETWORK, shipped_folder
 LARGEST = 10_000_000  # bytes, what a clone should have to carry
 SHARE = 0.8
 _COMPARED = 500  # test images on which the shipped file is compared with the record
+_FARTHEST = 0.5  # years between the two on average; what lies beyond is no rounding
 _SCORES = ("mae", "cs5", "gender_accuracy")
 
 
@@ -47,7 +50,8 @@ def ship(record_folder: Path, folder: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the record is of another kind, its network is missing or larger than 10 MB.
+        If the record is of another kind, its network is missing or larger than 10 MB, or its ages
+        are not those of the record.
     """
     folder = folder or shipped_folder()
     record = load_record(record_folder)
@@ -57,13 +61,18 @@ def ship(record_folder: Path, folder: Path | None = None) -> dict[str, Any]:
             f"{record.label}: only a network of one class a year (labels 'per-year-101') with a "
             "gender output can be shipped"
         )
+    if isinstance(head_of(experiment), OrdinalRegression):
+        raise DataError(
+            f"{record.label}: head {experiment.head!r} answers questions, which predict would take "
+            "for a distribution over years; ship a network with another head"
+        )
     network = load_network(record_folder / "model.keras")
     catalog = manifests.load_manifest(experiment.dataset)
     facts = {
         "record": "/".join(record_folder.resolve().parts[-3:]),
         "experiment": experiment.describe(),
         "split": record.summary["split"],
-        "parameters": record.summary["parameters"],
+        "parameters": network.count_params(),  # without those of race
         "trained": {key: record.summary[key] for key in ("created", "hardware", "versions")},
         "metrics": _scores(record.predictions),
         "all_folds": _all_folds(record_folder, experiment),
@@ -71,6 +80,12 @@ def ship(record_folder: Path, folder: Path | None = None) -> dict[str, Any]:
         "interval": calibrated(record.predictions),
         "float32": _agreement(network, record, experiment),
     }
+    if facts["float32"] and facts["float32"]["mean"] > _FARTHEST:
+        raise DataError(
+            f"{record.label}: on {facts['float32']['n']} test images the ages of its network are "
+            f"{facts['float32']['mean']} years from those of the record on average, more than "
+            f"{_FARTHEST}; train it again with --retrain"
+        )
     with atomic_path(folder / NETWORK) as temporary:
         network.save(temporary)
         content = temporary.read_bytes()

@@ -51,13 +51,16 @@ def store_facts(store: Store, *, most: int = 4096) -> dict[str, Any]:
         ``in_memory`` and ``streamed`` (images per second), ``hardware``.
     """
     rows = np.arange(min(len(store), most))
-    held, streamed = Images(store, rows), Images(store, rows, memory_limit=0)
+    rates = {}
+    for way, limit in (("in_memory", None), ("streamed", 0)):
+        images = Images(store, rows, memory_limit=limit)
+        rates[way] = round(feeding_rate(images))
+        images.release()  # also the thread that reads ahead
     return {
         "images": len(store),
         "shape": list(store.shape),
         "chunk": list(store.chunk),
         "megabytes": round(float(np.prod(store.shape)) / 1e6, 1),
-        "in_memory": round(feeding_rate(held)),
-        "streamed": round(feeding_rate(streamed)),
+        **rates,
         "hardware": backend.hardware(),
     }

@@ -26,7 +26,7 @@ from agelib.heads import Head
 from agelib.models import build, head_of, with_augmentation
 from agelib.optimizers import make_optimizer
 from agelib.parts import make_parts, predict
-from agelib.pipeline import Batches, class_weights, without_small_last
+from agelib.pipeline import Batches, without_small_last
 from agelib.protocols import Split
 from agelib.records import Record, write_record
 from agelib.store import Store
@@ -107,14 +107,6 @@ def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
     experiment, checkpoints, network = run.experiment, run.checkpoints, run.trained
     recipe, head = experiment.recipe, head_of(experiment)
     training, validation = run.parts["training"], run.parts["validation"]
-    weights = None
-    if recipe.class_weights:
-        if not head.scheme.n_classes or experiment.gender or experiment.race:
-            raise ValueError(
-                f"{experiment.slug}: class weights go with classes as the only output; leave "
-                "class_weights out of the recipe"
-            )
-        weights = class_weights(training.labels, head.scheme.n_classes)
     held_out = Batches(
         validation.images, validation.targets,
         batch_size=backend.prediction_batch(len(validation.rows)),
@@ -136,10 +128,7 @@ def _run_epochs(run: _Run, after_epoch: AfterEpoch | None) -> bool:
             )  # fmt: skip
             raw = _RawWeights() if recipe.ema else None
             start = time.perf_counter()
-            fit = network.fit(
-                batches, verbose=0, shuffle=False, class_weight=weights,
-                callbacks=[raw] if raw else None,
-            )  # fmt: skip
+            fit = network.fit(batches, verbose=0, shuffle=False, callbacks=[raw] if raw else None)
             seconds = time.perf_counter() - start
             scores = network.evaluate(held_out, verbose=0, return_dict=True)
             row = {_short(key): float(values[-1]) for key, values in fit.history.items()}
@@ -236,15 +225,15 @@ class _Run:
         self.network = build(experiment, images=self._measured())
         if init is not None:
             take_over(self.network, keras.saving.load_model(init, compile=False))
+        self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
+        self.trained = self.checkpoints.restore()
         self.frozen, self.ahead = None, 0.0
-        if cacheable(self.network, experiment):
+        if self._behind_trunk():
             start = time.perf_counter()
             self.frozen = Frozen(self.network)
             self.parts = {name: self.frozen.cached(part) for name, part in self.parts.items()}
             # Training costs this too, once instead of in every epoch.
             self.ahead = time.perf_counter() - start
-        self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
-        self.trained = self.checkpoints.restore()
         if self.trained is None:
             self.trained = (
                 self.frozen.rest
@@ -262,6 +251,12 @@ class _Run:
         images = self.parts["training"].images
         rows = np.linspace(0, len(images) - 1, min(2000, len(images))).round().astype(int)
         return images.take(rows)
+
+    def _behind_trunk(self) -> bool:
+        if self.trained is not None:  # with more or less memory than before, it goes on as it began
+            return self.trained.input_shape != self.network.input_shape
+        n = sum(len(part.rows) for part in self.parts.values())
+        return cacheable(self.network, self.experiment, n)
 
     def conclude(self, manifest: str, *, pruned: bool) -> Record:
         """Write record and network of the best epoch, and remove the checkpoints."""

@@ -11,6 +11,7 @@ import pytest
 from agelib import activations, averages
 from agelib.backend import keras
 from agelib.gradients import gradient, layer_output, output_names
+from agelib.heads import make_head
 from agelib.labels import get_scheme
 
 layers = keras.layers
@@ -97,6 +98,18 @@ def test_certain_network_still_has_a_map(images, activation):
     network = colour_network(activation, sharpness=1e5)
     assert network(images.astype("float32"))[0, 0] in (0.5, 1)  # the slope behind it is zero
     heat = activations.class_activation_map(network, images, 0)
+    assert inside(peak(heat[0]), (4, 7), (2, 5))
+
+
+def test_certain_answers_of_coral_have_a_map_too(images):
+    base = colour_network(None)
+    features = base.get_layer("mean").output
+    network = keras.Model(
+        base.input, make_head("coral", get_scheme("per-year-101"), {}).output(features)
+    )
+    network.get_layer("rank").set_weights([np.array([[1e5], [0], [0]], dtype="float32")])
+    assert network(images.astype("float32"))[0, 50] == 1
+    heat = activations.class_activation_map(network, images, 50)
     assert inside(peak(heat[0]), (4, 7), (2, 5))
 
 

@@ -6,10 +6,12 @@ import pytest
 from agelib import backend
 from agelib.backend import keras
 from agelib.boxes import predicted_boxes
+from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.gradients import gradient
 from agelib.heads import make_head
 from agelib.labels import get_scheme
+from agelib.models import build
 from agelib.models.al_resnet import al_resnet
 from agelib.models.crop import CropAndResize
 from agelib.training import take_over
@@ -153,6 +155,20 @@ def test_the_branches_have_the_parts_that_they_need():
     assert {"box", "crop", "probabilities"} < names["local"]
     assert not {"local_dense_256", "global_dense_256"} & names["local"]
     assert names["both"] >= names["local"] - {"probabilities"} | {"global_dense_256"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gender": 1.0}, {"race": 0.2}, {"labels": "age"}, {"head": "coral"}, {"head": "corn"}],
+)
+def test_two_branches_give_a_soft_max_over_the_age_alone(change):
+    experiment = Experiment(
+        number="1.0", name="x", chapter="99-test", architecture="al_resnet", image_size=32,
+        options={"trunk": "residual", "widths": (4,)}, dataset="sample", protocol="sample-5fold",
+        recipe=Recipe(epochs=1), **{"labels": "per-year-101", **change},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="branches='both' goes with a soft-max over the age alone"):
+        build(experiment)
 
 
 def test_without_the_lstm_a_dense_layer_gives_the_box():

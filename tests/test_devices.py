@@ -84,25 +84,62 @@ for devices in (1, 2):
 print(json.dumps(told))
 """
 
+SHARES = """
+import tensorflow as tf
 
-@pytest.mark.parametrize("which", ["tensorflow", "jax"])
-def test_two_devices_learn_what_one_does(tmp_path, which):
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import numpy as np
+from agelib.backend import sharing
+from agelib.heads import make_head
+from agelib.labels import get_scheme
+
+head = make_head("corn", get_scheme("per-year-101"), {})
+targets = head.targets(np.array([1, 2, 90, 95]))
+answers = np.random.default_rng(0).uniform(0.1, 0.9, targets.shape).astype("float32")
+print(float(head.loss()(targets, answers)))
+with sharing(2):
+    strategy = tf.distribute.get_strategy()
+    shares = [
+        strategy.experimental_distribute_values_from_function(
+            lambda replica: np.split(rows, 2)[replica.replica_id_in_sync_group]
+        )
+        for rows in (targets, answers)
+    ]
+    losses = strategy.run(head.loss(), args=shares)
+    print(sum(map(float, strategy.experimental_local_results(losses))))  # each is halved already
+"""
+
+
+def in_new_process(script, *arguments, backend):
     several = {
-        "KERAS_BACKEND": which,
+        "KERAS_BACKEND": backend,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
         "PYTHONPATH": os.pathsep.join([str(paths.root()), os.environ.get("PYTHONPATH", "")]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, which, tmp_path],
+        [sys.executable, "-c", script, *arguments],
         env=os.environ | several, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("which", ["tensorflow", "jax"])
+def test_two_devices_learn_what_one_does(tmp_path, which):
+    told = json.loads(in_new_process(TRAIN, which, tmp_path, backend=which)[-1])
     assert told["backend"] == which and told["hardware"]
     (curves, answers), (shared_curves, shared_answers) = told["1"], told["2"]
     assert len(shared_curves) == 3
     np.testing.assert_allclose(shared_curves, curves, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(shared_answers, answers, rtol=5e-3, atol=5e-3)
+
+
+def test_corn_counts_the_questions_of_all_devices():
+    # Those of old faces are many: a device that has only them must not divide by its own.
+    whole, shared = map(float, in_new_process(SHARES, backend="tensorflow")[-2:])
+    assert shared == pytest.approx(whole, rel=1e-5)
 
 
 EXPERIMENT = Experiment(

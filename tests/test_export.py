@@ -124,6 +124,15 @@ def test_the_shipped_file_and_predict_agree(tmp_path, capsys, form):
     np.testing.assert_allclose(found["age"], ages, atol=1e-3)
 
 
+def test_race_is_not_exported():
+    options = {"architecture": "residual", "options": {"widths": (4,)}, "gender": 1.0}
+    alone, along = (build(experiment(race=race, **options)) for race in (0.0, 0.2))
+    of_bytes = export.byte_network(along)
+    assert set(along.output) == {"age", "gender", "race"}
+    assert set(of_bytes.output) == {"age", "gender"}
+    assert of_bytes.count_params() == alone.count_params()
+
+
 def test_a_grey_network_takes_colour(tmp_path):
     network = build(experiment(color="grey"))
     of_bytes = export.byte_network(network)

@@ -112,6 +112,8 @@ def test_gender_is_the_share_of_female_whatever_the_units(units, loss):
         ("distribution", "decades-7", {}, "per-year-101"),
         ("years", "age", {"error": "huber"}, "huber.*l1"),
         ("years", "age", {"sigma": 2}, "sigma"),
+        ("years", "age", {"start": 33.0, "bias": False}, "start is 33.0.*bias is False"),
+        ("coral", "per-year-101", {"bias": False}, "thresholds are biases; leave bias out"),
         ("", "age", {"gender_units": 3}, "choose 1 or 2"),
     ],
 )

@@ -1,6 +1,7 @@
 """The lab: records on demand, on the built-in sample."""
 
 import json
+import threading
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,9 @@ def test_an_average_shows_nobody(lab):
 
 
 def test_a_store_tells_its_layout_and_feeds(lab):
+    before = threading.active_count()
     facts = store_facts(lab.store(32, "grey"), most=64)
+    assert threading.active_count() == before  # nobody reads ahead any more
     assert facts["shape"] == [len(lab.catalog), 32, 32, 1]
     assert facts["in_memory"] > 0 and facts["streamed"] > 0
     json.dumps(facts)

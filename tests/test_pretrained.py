@@ -360,10 +360,15 @@ def test_a_file_placed_by_hand_needs_no_network_and_is_checked(folder, monkeypat
         ({"trainable": "all"}, False),
     ],
 )
-def test_only_a_trunk_that_never_changes_its_outputs_runs_once(options, expected):
+def test_only_a_trunk_that_never_changes_its_outputs_runs_once(options, expected, monkeypatch):
     experiment = Experiment(
         number="1.0", name="x", chapter="99-test", architecture="resnet50", options=options,
         labels="decades-7", dataset="sample", protocol="p1-decades", image_size=32,
         recipe=Recipe(epochs=1),
     )  # fmt: skip
-    assert cacheable(build(experiment), experiment) is expected
+    network = build(experiment)
+    assert cacheable(network, experiment, 10) is expected
+    each = 4 * np.prod(network.get_layer("trunk").output.shape[1:])
+    for spare, fits in ((1, expected), (-1, False)):
+        monkeypatch.setenv("AGELIB_MEMORY", f"{(10 * each + spare) / 1e9:.9f}")
+        assert cacheable(network, experiment, 10) is fits

@@ -83,6 +83,14 @@ def record(tmp_path, monkeypatch):
     return folder
 
 
+def described(record, **changes):
+    """Change what a record says of its experiment."""
+    summary = json.loads((record / "record.json").read_text())
+    summary["experiment"] |= changes
+    (record / "record.json").write_text(json.dumps(summary))
+    return Experiment.from_description(summary["experiment"])
+
+
 def test_a_record_becomes_the_shipped_network(record, tmp_path, monkeypatch, capsys):
     target = tmp_path / "shipped"
     monkeypatch.setattr(shipping, "shipped_folder", lambda: target)
@@ -110,11 +118,33 @@ def test_a_network_too_large_is_not_shipped(record, tmp_path, monkeypatch):
 
 
 def test_only_years_and_gender_are_shipped(record, tmp_path):
-    summary = json.loads((record / "record.json").read_text())
-    summary["experiment"]["gender"] = 0.0
-    (record / "record.json").write_text(json.dumps(summary))
+    described(record, gender=0.0)
     with pytest.raises(DataError, match=r"only a network of one class a year"):
         shipping.ship(record, tmp_path / "shipped")
+
+
+@pytest.mark.parametrize("head", ["or-cnn", "coral", "corn"])
+def test_answers_to_questions_are_not_shipped_as_a_distribution(record, tmp_path, head):
+    described(record, head=head)
+    with pytest.raises(DataError, match=f"head '{head}' answers questions"):
+        shipping.ship(record, tmp_path / "shipped")
+
+
+def test_race_is_not_shipped(record, tmp_path):
+    build(described(record, race=0.2)).save(record / "model.keras")
+    facts = shipping.ship(record, tmp_path / "shipped")
+    network, _ = load_shipped(tmp_path / "shipped")
+    assert set(network.output) == {"age", "gender"}
+    assert "race" not in {layer.name for layer in network.layers}
+    assert facts["parameters"] == network.count_params()
+
+
+def test_a_network_of_other_ages_than_the_record_is_not_shipped(record, tmp_path, monkeypatch):
+    gap = {"n": 500, "mean": 3.1, "most": 20.0}
+    monkeypatch.setattr(shipping, "_agreement", lambda *_: gap)
+    with pytest.raises(DataError, match=r"ages of its network are 3\.1 years from"):
+        shipping.ship(record, tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
 
 
 def test_the_committed_card_follows_from_the_committed_facts():

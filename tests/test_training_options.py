@@ -11,7 +11,7 @@ import pytest
 from agelib import training
 from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
-from agelib.models import head_of
+from agelib.models import build, head_of
 from agelib.parts import make_parts, predict
 from agelib.pipeline import Batches, Images, Mirrored, age_weights
 from agelib.protocols import Split
@@ -71,6 +71,7 @@ def test_a_description_is_silent_about_younger_fields_at_their_default():
         ({"cutmix": -1.0}, "cutmix is -1.0"),
         ({"balance": -0.5}, "balance is -0.5"),
         ({"cutmix": 1.0, "mixup": 0.2}, "exclude each other"),
+        ({"balance": 0.5, "class_weights": True}, "balance and class_weights exclude each other"),
     ],
 )
 def test_impossible_recipes_are_refused(bad, message):
@@ -193,6 +194,37 @@ def test_weights_change_what_is_learnt(tmp_path, data):
     # Validation is never weighted.
     parts = make_parts(balanced, head_of(balanced), data.store, data.catalog, data.split)
     assert parts["validation"].weights is None and parts["training"].weights.shape == (32,)
+
+
+@pytest.mark.parametrize("head", ["softmax", "distribution", "coral"])
+def test_class_weights_go_by_the_labels_whatever_the_head(tmp_path, data, head):
+    # Nobody of age 0: its weight, none, was that of all images with coral and distribution.
+    catalog = data.catalog.assign(age=data.catalog["age"] // 10 * 10 + 5)
+    some = {**vars(data), "catalog": catalog}
+    weighted = SMALL.tweak("1.2", "weighted", head=head, recipe={"class_weights": True})
+    part = make_parts(weighted, head_of(weighted), data.store, catalog, data.split)["training"]
+    counts = np.bincount(part.labels)
+    np.testing.assert_allclose(part.weights, counts.max() / counts[part.labels], rtol=1e-6)
+    plain = weighted.tweak("1.3", "plain", recipe={"class_weights": False})
+    losses = [
+        training.train(one, tmp_path / one.number, **some).history["loss"].iloc[0]
+        for one in (weighted, plain)
+    ]
+    assert losses[0] == pytest.approx(losses[1] * part.weights.mean(), rel=0.2)
+
+
+def test_class_weights_of_a_soft_max_are_those_of_keras(data):
+    weighted = SMALL.tweak("1.2", "weighted", head="softmax", recipe={"class_weights": True})
+    head = head_of(weighted)
+    part = make_parts(weighted, head, data.store, data.catalog, data.split)["training"]
+    counts = np.bincount(part.labels)
+    by_class = {k: counts.max() / n for k, n in enumerate(counts) if n}
+    network = build(weighted)
+    network.compile(keras.optimizers.SGD(0.0), head.loss())
+    x, y = part.images.take(slice(None)), part.targets
+    assert network.train_on_batch(x, y, sample_weight=part.weights) == pytest.approx(
+        network.train_on_batch(x, y, class_weight=by_class), rel=1e-6
+    )
 
 
 def test_a_mirrored_part_predicts_the_mirror_images(data):

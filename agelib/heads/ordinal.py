@@ -9,6 +9,7 @@ import numpy as np
 from agelib.backend import keras
 from agelib.heads.base import Features
 from agelib.heads.softmax import PerYear
+from agelib.labels import LabelScheme
 from agelib.losses import ConditionalLoss, OlderError, OlderLoss
 
 
@@ -65,7 +66,17 @@ class Coral(OrdinalRegression):
 
     With one slope the answers agree with each other as soon as the thresholds have learnt their
     order.
+
+    Raises
+    ------
+    ValueError
+        If it is to have no bias: the thresholds are biases.
     """
+
+    def __init__(self, scheme: LabelScheme, **options: Any) -> None:
+        super().__init__(scheme, **options)
+        if not self.bias:
+            raise ValueError("bias is False, and CORAL's thresholds are biases; leave bias out")
 
     def output(self, features: Features) -> keras.KerasTensor:
         """Return the probabilities of being older than 0, 1, ..., (n, classes - 1)."""
@@ -110,6 +121,7 @@ class Thresholds(keras.layers.Layer):
     def __init__(self, questions: int, **options: Any) -> None:
         super().__init__(**options)
         self.questions = questions
+        self.activation = keras.activations.sigmoid  # found there by agelib.gradients
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the biases."""
@@ -122,7 +134,7 @@ class Thresholds(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return probabilities (n, questions)."""
-        return keras.ops.sigmoid(inputs + self.bias)
+        return self.activation(inputs + self.bias)
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes the layer again."""

@@ -28,6 +28,11 @@ class Years(Head):
         Of the output; P5 had 'relu'.
     start : float
         The output's first bias in years: near the mean age training need not climb there.
+
+    Raises
+    ------
+    ValueError
+        If the error is unknown, or it is to start somewhere without a bias.
     """
 
     kind, name = "regression", "age"
@@ -46,6 +51,8 @@ class Years(Head):
         super().__init__(scheme, **options)
         if error not in ("l1", "l2"):
             raise ValueError(f"error is {error!r}; choose 'l1' or 'l2'")
+        if start and not self.bias:
+            raise ValueError(f"start is {start!r}, the first value of a bias, and bias is False")
         self.error, self.scale, self.activation, self.start = error, scale, activation, start
 
     def output(self, features: Features) -> keras.KerasTensor:

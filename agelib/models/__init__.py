@@ -9,7 +9,7 @@ import numpy as np
 
 from agelib.backend import keras, precision
 from agelib.experiment import Experiment
-from agelib.heads import Head, make_head
+from agelib.heads import Head, Softmax, make_head
 from agelib.labels import get_scheme
 from agelib.models import (
     al_resnet,
@@ -79,7 +79,8 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
     Raises
     ------
     ValueError
-        If the architecture or one of its options is unknown.
+        If the architecture or one of its options is unknown, or two branches are to give more
+        than a soft-max over the age.
     DataError
         If it needs pretrained weights that cannot be had.
     """
@@ -114,6 +115,13 @@ def head_of(experiment: Experiment) -> Head:
 
 def _outputs(features, experiment: Experiment):
     head = head_of(experiment)
+    one_softmax = type(head).output is Softmax.output and not (experiment.gender or experiment.race)
+    if isinstance(features, list) and not one_softmax:
+        raise ValueError(
+            f"{experiment.slug}: branches='both' goes with a soft-max over the age alone, not with "
+            f"head {type(head).__name__}, gender={experiment.gender} and "
+            f"race={experiment.race}; choose 'local' or 'global'"
+        )
     branches = features if isinstance(features, dict) else {"age": features, "gender": features}
     age = head.output(branches["age"])
     outputs = {"age": age}

@@ -18,7 +18,9 @@ def wide_resnet(
     """Wide residual network (Zagoruyko and Komodakis 2016): WRN-16-8 is P4's (IkagarjotSingh).
 
     WRN-16-8 has 10,949,040 weights in convolutions and 14,400 in batch normalisation. P4's heads,
-    also without bias, add 13,500,416 as coded and 52,736 with global pooling.
+    also without bias, add 13,500,416 as coded and 52,736 with global pooling. In P4 they had this
+    L2 penalty and He's start as well; here they are those of all networks, without a penalty and
+    with Glorot's start.
 
     Parameters
     ----------

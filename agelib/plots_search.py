@@ -54,7 +54,7 @@ def parallel_coordinates(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     low, high = accuracy.min(), accuracy.max()
     scale = Normalize(low, high) if high > low else Normalize(low - 0.01, high + 0.01)
     rank = pd.Series(accuracy).rank(method="first", pct=True).to_numpy() - 0.5
-    ax = axes_or_new(ax, figsize=(1.05 * (len(names) + 2), 4.6))
+    ax = axes_or_new(ax, figsize=(len(names) + 2, 4.3))
     heights = [_axis(ax, at, space[name].choices, table[name]) for at, name in enumerate(names)]
     lines = np.stack([*(h + _SPREAD * rank for h in heights), scale(accuracy)], axis=1)
     colours = plt.get_cmap()(scale(accuracy))

@@ -95,8 +95,8 @@ class Distribution(PerYear):
 
     The loss is the cross-entropy against a Gaussian around the age plus a fifth of the absolute
     error of the expected age: label distribution learning with learnt expectation (Gao et al.
-    2018, "DLDL-v2"). Their divergence differs from the cross-entropy by a constant. Sigma and l1
-    are our defaults, not the paper's.
+    2018, "DLDL-v2"). Their divergence differs from the cross-entropy by a constant. Sigma and
+    that fifth are ours, not the paper's.
 
     Parameters
     ----------

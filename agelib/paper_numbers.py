@@ -125,8 +125,7 @@ def _extent(everything: pd.DataFrame, records: pd.DataFrame) -> dict[str, str]:
         "extent.experiments": count(len(everything)),
         "extent.full": count(full.sum()),
         "extent.reduced": count((~full).sum()),
-        # What was trained on a GPU was trained with JAX.
-        "extent.gpu": count((table["backend"] != "tensorflow").sum()),
+        "extent.gpu": count((~table["hardware"].str.endswith(" core")).sum()),
         "extent.hours": count(table["seconds"].sum() / 3600),
         "extent.hardware": ", ".join(sorted(table["hardware"].unique())),
     }

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 a notebook failed, a record or the disk gave trouble, 2 bad input, 130
-        interrupted.
+        0 done, 1 a notebook or a record failed or the system gave trouble, 2 bad input or a file
+        that cannot be written, 130 interrupted.
     """
     options = _parser().parse_args(arguments)
     try:

@@ -22,7 +22,8 @@ def add_export_command(commands: argparse._SubParsersAction) -> None:
         description="Write a trained network for other programs. The file takes bytes, uint8 RGB "
         "faces aligned like UTKFace's in the network's size, and carries all preprocessing, also "
         "the mirror image where the record's numbers take it in; its outputs are compared with "
-        "Keras's before it is kept.",
+        "Keras's before it is kept. Its age is what the experiment's head answers: probabilities "
+        "of the classes, of an ordinal head those of being older than each, or a number.",
     )
     export.set_defaults(command=_export)
     export.add_argument(

@@ -17,6 +17,8 @@ from agelib.files import DataError
 from agelib.paths import datasets_dir
 from agelib.peer_runners import SUFFIXES
 
+_UNEVEN = 0.25  # by how much the sums of distributions may differ from face to face
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
@@ -180,11 +182,11 @@ def read_outputs(
     Raises
     ------
     DataError
-        If an output is missing or has no such column.
+        If an output is missing, has no such column, or is no distribution where one is described.
     """
     age = _output(peer, outputs, peer.age)
     if peer.age_as == "distribution":
-        age = age @ np.arange(age.shape[1]) / age.sum(axis=1)
+        age = _mean_year(peer, age)
     elif age.shape[1] > 1:
         raise DataError(
             f"peer {peer.name!r}: output {peer.age!r} has {age.shape[1]} columns; is age_as "
@@ -202,6 +204,19 @@ def read_outputs(
             f"{gender.shape[1]}"
         )
     return age, gender.argmax(axis=1) == peer.female
+
+
+def _mean_year(peer: Peer, shares: np.ndarray) -> np.ndarray:
+    # Quantised models answer in bytes and round small shares away, so the sum need not be one; but
+    # scores before their soft-max fall below zero, and an ordinal head's answers sum to the age.
+    totals = shares.sum(axis=1)
+    if shares.min() < 0 or not totals.max() <= (1 + _UNEVEN) * totals.min():
+        raise DataError(
+            f"peer {peer.name!r}: output {peer.age!r} is no distribution: its values begin at "
+            f"{shares.min():.3g} and sum to {totals.min():.3g} to {totals.max():.3g} a face; give "
+            "the model its soft-max, or have it answer in years"
+        )
+    return shares @ np.arange(shares.shape[1]) / totals
 
 
 def _output(peer: Peer, outputs: Mapping[str | int, np.ndarray], key: str | int) -> np.ndarray:

@@ -40,7 +40,7 @@ def test_outputs_are_read_as_described():
     age, female = peers.read_outputs(peer(age_factor=100, gender=1, female=1), years)
     assert age.tolist() == [31, 50]
     assert female.tolist() == [True, False]
-    distribution = {"age": np.array([[0, 0.5, 0.5, 0], [0, 0, 0, 2.0]])}
+    distribution = {"age": np.array([[0, 100, 100, 0], [0, 0, 0, 201]])}  # in bytes
     age, female = peers.read_outputs(peer(age_as="distribution"), distribution)
     assert age.tolist() == [1.5, 3]
     assert female is None
@@ -61,6 +61,20 @@ def test_outputs_that_are_not_as_described_are_named(changes, message):
     outputs = {"age": np.array([31.0]), 1: np.array([[0.2, 0.8]])}
     with pytest.raises(DataError, match=message):
         peers.read_outputs(peer(**changes), outputs)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[-1.5, 3.0], [2.0, 0.5]], "begin at -1.5"),  # before the soft-max
+        ([[0.9, 0.1, 0.0], [0.9, 0.9, 0.7]], "sum to 1 to 2.5 a face"),  # older than 0, 1, 2?
+        ([[0.0, 0.0], [0.5, 0.5]], "sum to 0 to 1"),
+        ([[0.5, 0.5], [np.nan, 0.5]], "sum to nan"),
+    ],
+)
+def test_what_is_no_distribution_is_not_read_as_one(values, message):
+    with pytest.raises(DataError, match=f"'theirs': output 'age' is no distribution: .*{message}"):
+        peers.read_outputs(peer(age_as="distribution"), {"age": np.array(values)})
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ def reported(chapter: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns chapter, number, project, dataset, protocol, labels, metric, value (test part),
-        n, validation (what the project itself printed), note.
+        Columns chapter, number (of our experiment that stands beside it; missing: none),
+        project, dataset, protocol, labels, metric, value (test part), n, validation (what the
+        project itself printed), note.
     """
     table = pd.read_csv(
         paths.root() / "literature" / "reported.csv", dtype={"number": str, "n": "Int64"}

@@ -148,13 +148,20 @@ def prediction_batch(n: int) -> int:
     Keras takes the first batch of a pass for all, and the last one may be of any size. Under
     TensorFlow the first one must be cut equally among the devices, and no device may get nothing
     of the last one. Under JAX, if the last one cannot be cut, the first one must not be either.
+
+    Raises
+    ------
+    ValueError
+        If so few images cannot be shared so.
     """
     size = min(PREDICTION_BATCH, n)
     if name() == "tensorflow" and tf.distribute.has_strategy():
         devices = tf.distribute.get_strategy().num_replicas_in_sync
         size -= size % devices
-        while (rest := n % size) and (devices - 1) * math.ceil(rest / devices) >= rest:
+        while size and (rest := n % size) and (devices - 1) * math.ceil(rest / devices) >= rest:
             size -= devices
+        if not size:
+            raise ValueError(f"{devices} devices cannot share {n} images; ask for fewer devices")
     shared = keras.distribution.distribution() if name() == "jax" else None
     if shared is not None and n % shared.num_model_replicas:
         size = min(251, n)  # a prime: no number of devices divides it

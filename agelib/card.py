@@ -102,7 +102,7 @@ def model_card(facts: dict[str, Any]) -> str:
         backend=backend,
         hardware=facts["trained"]["hardware"],
         created=facts["trained"]["created"],
-        start="an earlier phase's" if experiment["init"] else "random",
+        start=_start(experiment),
         float32=_float32(facts),
         rows="\n".join(rows),
         all_folds=_all_folds(facts),
@@ -116,6 +116,13 @@ def model_card(facts: dict[str, Any]) -> str:
     )
     blocks = [_wrapped(block) for block in text.split("\n\n") if block.strip()]
     return "\n\n".join(blocks) + "\n"
+
+
+def _start(experiment: dict[str, Any]) -> str:
+    if experiment["init"]:
+        return "an earlier phase's"
+    weights = experiment["options"].get("weights")
+    return {None: "random", "imagenet": "ImageNet"}.get(weights, f"the file {weights}'s")
 
 
 def _wrapped(block: str) -> str:

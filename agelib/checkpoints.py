@@ -16,13 +16,17 @@ from agelib.files import atomic_path, write_json
 from agelib.protocols import Split
 
 
+class BusyError(RuntimeError):
+    """Another process trains the same experiment."""
+
+
 @contextlib.contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
     """Hold the folder's lock for the length of the block; a dead process holds none.
 
     Raises
     ------
-    RuntimeError
+    BusyError
         If another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +34,7 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RuntimeError(
+        raise BusyError(
             f"{what} is being trained by another process; wait for it or stop it"
         ) from None
     try:
@@ -48,6 +52,7 @@ class Checkpoints:
         self.history: list[dict[str, Any]] = []
         self.best: float | None = None
         self.best_epoch = 0
+        self.places: list[dict[str, str]] = []
 
     @property
     def epoch(self) -> int:
@@ -69,7 +74,13 @@ class Checkpoints:
             return None
         self.history, self.best = state["history"], state["best"]
         self.best_epoch = state["best_epoch"]
+        self.places = state.get("places", [])
         return keras.saving.load_model(path)
+
+    def at_work(self, place: dict[str, str]) -> None:
+        """Note where the run goes on from here: what tells one machine and backend from another."""
+        if place not in self.places:
+            self.places.append(place)
 
     def keep_best(self, network: keras.Model, score: float) -> None:
         """Keep the weights of the epoch that is being finished if its score is the best.
@@ -94,6 +105,7 @@ class Checkpoints:
                 "history": self.history,
                 "best": self.best,
                 "best_epoch": self.best_epoch,
+                "places": self.places,
             },
         )
         keep = {"state.json", self.last(self.epoch).name, f"best-{self.best_epoch}.weights.h5"}

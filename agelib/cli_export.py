@@ -46,7 +46,7 @@ def _export(options: argparse.Namespace) -> int:
     from agelib.networks import find_network, load_network, tested_mirrored
 
     path = find_network(options.experiment)
-    own_name = path.parent.name if path.name == "model.keras" else path.stem
+    own_name = path.resolve().parent.name if path.name == "model.keras" else path.stem
     target = options.out or Path(f"{own_name}-{options.to}{FORMATS[options.to]}")
     network = load_network(path)
     mirrored = tested_mirrored(path) if options.mirror is None else options.mirror

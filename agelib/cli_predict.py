@@ -52,29 +52,35 @@ def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from agelib.predict import Predictor
-    from agelib.predictions_file import check_suffix, lines, write_drawing, write_predictions
+    from agelib.predictions_file import check_target, lines, write_drawing, write_predictions
 
     if options.out:
-        check_suffix(options.out)
+        check_target(options.out)
     photos = list(_photos(options.photos, options.draw))
     predictor = Predictor.shipped()
     kept: list[Prediction] = []
     taken: set[Path] = set()
-    with tqdm(photos, unit=" photos", file=sys.stderr, disable=None, leave=False) as bar:
-        for place, name, copy in photos:
-            source = sys.stdin.buffer.read() if place is None else place
-            prediction = predictor.predict(source, name=name, aligned=options.aligned)
-            if options.draw and prediction.image:
-                write_drawing(_free(options.draw, copy, taken), prediction)
-            # Without the pictures, so that a folder of thousands stays small.
-            kept.append(prediction.without_pictures())
-            if not options.out:
-                bar.write("\n".join(lines(prediction)), file=sys.stdout)
-            elif prediction.failed:
-                bar.write(f"agelib: {name}: {prediction.problem}", file=sys.stderr)
-            bar.update()
-    if options.out:
-        write_predictions(options.out, kept)
+    try:
+        with tqdm(photos, unit=" photos", file=sys.stderr, disable=None, leave=False) as bar:
+            for place, name, copy in photos:
+                source = sys.stdin.buffer.read() if place is None else place
+                prediction = predictor.predict(source, name=name, aligned=options.aligned)
+                # Without the pictures, so that a folder of thousands stays small.
+                kept.append(prediction.without_pictures())
+                if not options.out:
+                    bar.write("\n".join(lines(prediction)), file=sys.stdout)
+                elif prediction.failed:
+                    bar.write(f"agelib: {name}: {prediction.problem}", file=sys.stderr)
+                if options.draw and prediction.image:
+                    write_drawing(_free(options.draw, copy, taken), prediction)
+                bar.update()
+    finally:
+        # Also when it is interrupted, or the disk of the drawn copies is full.
+        if options.out and kept:
+            write_predictions(options.out, kept)
+        if len(kept) < len(photos):
+            left = f"; {options.out} has them" if options.out and kept else ""
+            print(f"agelib: {len(kept)} of {len(photos)} photos done{left}", file=sys.stderr)
     return _conclude(kept, options.out)
 
 

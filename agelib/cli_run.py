@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -56,6 +55,7 @@ def add_run_command(commands: argparse._SubParsersAction) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from agelib import batch, datasets
+    from agelib.cluster import side_by_side
     from agelib.notebooks import find_notebooks, notebook_parameters, parse_value
 
     datasets.get(options.dataset)
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     cores = available_cores()
     jobs = options.jobs or (min(2, cores) if options.dataset == "sample" else 1)
     output = options.output.resolve() if options.output else _new_folder(paths.root() / "runs")
-    environment = {} if options.scheduler or jobs == 1 else _side_by_side(max(1, cores // jobs))
+    environment = {} if options.scheduler or jobs == 1 else side_by_side(jobs)
     if options.dataset == "sample":
         # Drawn faces and quick records stay beside the executed notebooks, away from the
         # collection's own.
@@ -93,12 +93,6 @@ def _run(options: argparse.Namespace) -> int:
         progress=_Meter(sys.stderr),
     )
     return _conclude(outcomes, output, time.monotonic() - started)
-
-
-def _side_by_side(threads: int) -> dict[str, str]:
-    """Return what lets TensorFlow in several notebooks share the cores, and a GPU's memory."""
-    wanted = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
 def _new_folder(parent: Path) -> Path:

@@ -25,6 +25,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from agelib.cores import available_cores
 from agelib.files import DataError
 
 ATTEMPTS = 3  # so often a task is begun whose worker dies
@@ -161,7 +162,8 @@ class _Processes(ThreadPoolExecutor):
         self.stop = threading.Event()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        return super().submit(_in_a_process, settings(), function, arguments, self.stop)
+        told = settings() | side_by_side(self._max_workers)
+        return super().submit(_in_a_process, told, function, arguments, self.stop)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.stop.set()
@@ -202,8 +204,19 @@ with open(result, "wb") as file:
 
 
 def settings() -> dict[str, str]:
-    """Return the variables by which this process tells agelib its folders and the like."""
-    return {name: value for name, value in os.environ.items() if name.startswith("AGELIB_")}
+    """Return the variables by which this process tells agelib its folders, backend and the like."""
+    return {name: value for name, value in os.environ.items() if _is_setting(name)}
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith("AGELIB_") or name == "KERAS_BACKEND"
+
+
+def side_by_side(jobs: int) -> dict[str, str]:
+    """Return what lets TensorFlow in several processes share the cores, and a GPU's memory."""
+    threads = max(1, available_cores() // jobs)
+    wanted = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
 def _in_a_process(
@@ -214,7 +227,7 @@ def _in_a_process(
 ) -> Any:
     """Do a task in the main thread of a fresh process; in another one if that dies."""
     stop = stop or threading.Event()
-    others = {name: value for name, value in os.environ.items() if not name.startswith("AGELIB_")}
+    others = {name: value for name, value in os.environ.items() if not _is_setting(name)}
     environment = others | told | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for _ in range(ATTEMPTS):
         with tempfile.TemporaryDirectory() as place:
@@ -272,7 +285,7 @@ def _client(scheduler: str) -> Iterator[Any]:
     except ImportError:
         raise DataError(
             "--scheduler needs the package distributed; install it with "
-            "`pip install 'agelib[cluster]'`"
+            "`python -m pip install distributed`"
         ) from None
     address = _in_file(Path(scheduler)) if scheduler.endswith(".json") else scheduler
     try:

@@ -90,6 +90,10 @@ def evaluate(
     occur, left out when only one does. For ``log_loss`` the rounded probabilities are raised to
     5e-6 where they are smaller and each row is divided by its sum. ``median_error`` is the
     median absolute error and ``cs5`` the share of absolute errors of at most five years.
+
+    Single images are drawn. Where a test part shows persons on many images each, as Adience's,
+    IMDB's and FG-NET's do, intervals are too narrow; there, draw persons with
+    :func:`agelib.intervals.mean_intervals`.
     """
     frame = checked(predictions, kind=kind, n_classes=n_classes)
     scores = _scores(frame, kind=kind, metrics=metrics)

@@ -251,6 +251,20 @@ class Experiment:
             self, recipe=recipe, image_size=size, reduction=reduction, init=init
         )
 
+    def marked(self) -> Experiment:
+        """Return the experiment, saying so where only what it starts from had its epochs cut.
+
+        Such a network is smaller than the description's too, and needs a record of its own.
+        """
+        names = dict(self.reduction)
+        if self.init is None or "epochs" in names or "init_epochs" in names:
+            return self
+        cut = dict(self.init.reduction)
+        full = cut.get("epochs", cut.get("init_epochs"))
+        if full is None:
+            return self
+        return dataclasses.replace(self, reduction=names | {"init_epochs": full})
+
     def full_size(self) -> Experiment:
         """Return the experiment as it was before anything was made smaller."""
         full, changes = dict(self.reduction), {"reduction": ()}
@@ -266,7 +280,7 @@ class Experiment:
         name = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         split = self.protocol if self.fold is None else f"{self.protocol}-{self.fold}"
         parts = [f"{self.number}-{name}", split, f"state-{self.state}"]
-        used = {"epochs": self.recipe.epochs, "image_size": self.image_size}
+        used = sizes(self.describe())
         parts += [f"{key.replace('_', '-')}-{used[key]}" for key, _ in self.reduction]
         return "__".join(parts)
 
@@ -306,6 +320,18 @@ class Experiment:
             values.pop(key)
         values["init"] = self.init and self.init.fingerprint
         return sha256_text(json.dumps(values, sort_keys=True))[:16]
+
+
+def sizes(description: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return what can be made smaller, as it is in a description: by the names of `reduction`."""
+    init = description.get("init")
+    while init and "init_epochs" in init["reduction"]:
+        init = init["init"]
+    return {
+        "epochs": description["recipe"]["epochs"],
+        "image_size": description["image_size"],
+        "init_epochs": init["recipe"]["epochs"] if init else None,
+    }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:

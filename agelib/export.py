@@ -199,6 +199,8 @@ def _refuse_foreign(target: Path, form: str) -> None:
             raise DataError(f"{target} is there and no SavedModel; name a new folder")
     elif target.is_dir():
         raise DataError(f"{target} is a folder; name a file, such as {target}/network.{form}")
+    elif form == "keras" and target.suffix != ".keras":
+        raise DataError(f"{target}: Keras reads its files by their ending; name it {target}.keras")
 
 
 @contextlib.contextmanager

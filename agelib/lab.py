@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import keras
 
     from agelib.training import AfterEpoch
+
+_PATIENCE = 10  # seconds between two looks at a network that another process trains
 
 
 def start(
@@ -140,13 +143,19 @@ class Lab:
     def limited(self, experiment: Experiment) -> Experiment:
         """Return the experiment, and what it starts from, with no more epochs than wanted."""
         init = experiment.init and self.limited(experiment.init)
-        return dataclasses.replace(experiment.reduced(epochs=self.epochs), init=init)
+        return dataclasses.replace(experiment.reduced(epochs=self.epochs), init=init).marked()
 
     def has_record(self, experiment: Experiment) -> bool:
         """Return whether there is a record that `record` would read."""
         return (self.folder(self._chosen(experiment)) / "record.json").exists()
 
-    def train(self, experiment: Experiment, *, after_epoch: AfterEpoch | None = None) -> Record:
+    def train(
+        self,
+        experiment: Experiment,
+        *,
+        after_epoch: AfterEpoch | None = None,
+        pause: Callable[[], None] | None = None,
+    ) -> Record:
         """Return the record of this very experiment, trained now if it is wanted.
 
         Parameters
@@ -155,11 +164,14 @@ class Lab:
             Taken as it is.
         after_epoch : callable, optional
             See :func:`agelib.training.train`.
+        pause : callable, optional
+            Called after each epoch of what the experiment starts from, where that must be trained,
+            and while another process trains it; an exception leaves the checkpoint.
         """
         folder = self.folder(experiment)
         if not self._wanted(folder / "record.json"):
             return self._checked(load_record(folder), experiment)
-        return self._train(experiment, folder, after_epoch)
+        return self._train(experiment, folder, after_epoch, pause)
 
     def records(self, experiments: Iterable[Experiment]) -> list[Record]:
         """Return the records of several experiments in their order."""
@@ -288,7 +300,11 @@ class Lab:
         return record
 
     def _train(
-        self, experiment: Experiment, folder: Path, after_epoch: AfterEpoch | None
+        self,
+        experiment: Experiment,
+        folder: Path,
+        after_epoch: AfterEpoch | None,
+        pause: Callable[[], None] | None,
     ) -> Record:
         # Imported here: a reader of records needs no backend, and its import takes seconds.
         from agelib.training import train
@@ -300,19 +316,39 @@ class Lab:
             catalog=self.catalog,
             split=self.split(experiment.protocol, experiment.fold),
             manifest=self.manifest,
-            init=self._weights(experiment.init),
+            init=experiment.init and self._weights(experiment.init, pause),
             after_epoch=after_epoch,
             devices=self.devices,
         )
         self._made.add(folder / "record.json")
         return record
 
-    def _weights(self, experiment: Experiment | None) -> Path | None:
-        """Return the network file of an experiment, trained now where only its record is here."""
-        if experiment is None:
-            return None
+    def _weights(self, experiment: Experiment, pause: Callable[[], None] | None) -> Path:
+        """Return an experiment's network file; whoever else trains it is waited for."""
+        from agelib.checkpoints import BusyError
+
+        def after_epoch(epoch: int, score: float) -> bool:
+            if pause:
+                pause()
+            return False
+
+        while True:
+            try:
+                return self._network_file(experiment, after_epoch, pause)
+            except BusyError:
+                after_epoch(0, 0.0)
+                time.sleep(_PATIENCE)
+
+    def _network_file(
+        self, experiment: Experiment, after_epoch: AfterEpoch, pause: Callable[[], None] | None
+    ) -> Path:
         folder = self.folder(experiment)
-        record = self.train(experiment)
+        self.train(experiment, after_epoch=after_epoch, pause=pause)
         if not (folder / "model.keras").exists():
-            record = self._train(experiment, folder, None)
-        return record.folder / "model.keras"
+            # Records are published without networks. The one trained again stands below: it is
+            # another run, and must not replace the published numbers.
+            folder = folder / "again"
+            if not (folder / "record.json").exists():
+                self._train(experiment, folder, after_epoch, pause)
+            self._checked(load_record(folder), experiment)
+        return folder / "model.keras"

@@ -83,5 +83,7 @@ def _floor(gaps: pd.DataFrame) -> dict[str, float | int]:
 
     values = bootstrap(score, len(clusters))
     floor, low, high = (float(value[0]) for value in values)
+    if len(clusters) < 2:  # which tells of no spread
+        low = high = np.nan
     ends = {"floor": floor, "low": low, "high": high}
     return {"gap": gaps["gap"].mean(), **ends, "pairs": len(gaps), "clusters": len(clusters)}

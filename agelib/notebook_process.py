@@ -176,7 +176,11 @@ def _reason(notebook: Path, last_line: str) -> str:
     number, where, reason = 0, "", last_line
     if "DeadKernelError" in last_line:
         reason = "the kernel died, which mostly means that memory ran out"
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (OSError, ValueError) as error:  # papermill was killed, or the disk full, as it wrote
+        return f"{last_line} ({notebook.name} is cut off: {type(error).__name__})"
+    for cell in cells:
         if cell.cell_type != "code":
             continue
         if "injected-parameters" not in cell.metadata.get("tags", ()):

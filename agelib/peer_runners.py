@@ -78,9 +78,10 @@ def _onnx_parameters(path: Path) -> int | None:
     except ImportError:
         return None
     weights = onnx.load(path).graph.initializer
-    # Shapes and axes are stored like weights, as whole numbers.
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8)
-    return int(sum(np.prod(w.dims) for w in weights if w.data_type in floats))
+    # Shapes and axes are stored like weights, as whole numbers of 32 or 64 bits.
+    names = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "INT8", "UINT8")
+    kinds = [onnx.TensorProto.DataType.Value(name) for name in names]
+    return int(sum(np.prod(w.dims) for w in weights if w.data_type in kinds))
 
 
 def _load_tflite(path: Path) -> tuple[Runner, int | None]:

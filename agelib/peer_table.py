@@ -9,13 +9,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from agelib.files import sha256_text
+from agelib.files import DataError, sha256_text
 from agelib.intervals import mean_intervals
 from agelib.peer_runners import SUFFIXES, Runner, load_runner
 from agelib.peers import Peer, prepared, read_outputs
@@ -130,10 +131,22 @@ def measure(
     return found | {name: np.array(values) for name, values in numbers.items()}
 
 
+def _answer(peer: Peer, run: Runner, images: np.ndarray) -> dict[str | int, np.ndarray]:
+    try:
+        return run(images)
+    except Exception as error:  # each of three libraries has its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"peer {peer.name!r}: {Path(peer.file).name} does not take {images.dtype} of shape "
+            f"{images.shape} ({reason}); export it with a batch of any length, or mend size, "
+            "layout or dtype of its description"
+        ) from error
+
+
 def _estimates(peer: Peer, run: Runner, store: Store, rows: np.ndarray):
     parts = [
-        read_outputs(peer, run(prepared(peer, store.read(rows[start : start + _BLOCK]))))
-        for start in range(0, len(rows), _BLOCK)
+        read_outputs(peer, _answer(peer, run, prepared(peer, store.read(rows[start:end]))))
+        for start, end in pairwise([*range(0, len(rows), _BLOCK), len(rows)])
     ]
     ages, genders = zip(*parts, strict=True)
     return np.concatenate(ages), None if genders[0] is None else np.concatenate(genders)

@@ -226,4 +226,9 @@ def _output(peer: Peer, outputs: Mapping[str | int, np.ndarray], key: str | int)
             f"{', '.join(repr(name) for name in outputs)}"
         )
     values = np.asarray(outputs[key], np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"peer {peer.name!r}: output {key!r} holds values that are no numbers; see that dtype, "
+            "mean and std are what the model wants"
+        )
     return values.reshape(len(values), -1)

@@ -166,11 +166,15 @@ def _train_one(experiment: Experiment, end: float | None, devices: int) -> Train
         pause_at_end(end, epoch, experiment.recipe.epochs)
         return False
 
+    def pause_init() -> None:
+        if end is not None and time.time() >= end:
+            raise Paused("while what it starts from was trained")
+
     if end is not None and time.time() >= end:
         return None
     try:
         lab = Lab(experiment.dataset, retrain=False, epochs=None, jobs=None, devices=devices)
-        lab.train(experiment, after_epoch=pause)
+        lab.train(experiment, after_epoch=pause, pause=pause_init)
     except Paused as paused:
         return Trained(experiment, "paused", str(paused))
     return Trained(experiment, "done")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from agelib.files import DataError, atomic_path, write_json, write_text
+from agelib.files import DataError, atomic_path, write_json, write_text, writing
 from agelib.predict import Found, Prediction
 
 COLUMNS = (
@@ -65,7 +66,7 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
     DataError
         If the suffix is another one.
     """
-    check_suffix(path)
+    check_target(path)
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -76,12 +77,23 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
         write_json(path, [_entry(prediction) for prediction in predictions])
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse a file whose suffix is neither ``.csv`` nor ``.json``, before the work is done."""
+def check_target(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work is done.
+
+    Raises
+    ------
+    DataError
+        If its suffix is neither ``.csv`` nor ``.json``, it is a folder, or its folder cannot be
+        made or written to.
+    """
     if path.suffix.lower() not in (".csv", ".json"):
         raise DataError(f"{path}: predictions are written as .csv or .json; choose one of them")
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file")
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"{path}: its folder cannot be written to; name a file in another one")
 
 
 def _entry(prediction: Prediction) -> dict[str, Any]:

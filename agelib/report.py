@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from agelib import confusion, plots
+from agelib import confusion, datasets, plots
 from agelib.labels import get_scheme
 from agelib.records import Record
 
@@ -121,7 +121,8 @@ def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd
     DataFrame
         One row an experiment and metric, indexed by ``experiment``, all text: ``metric``;
         ``reported`` (with ``n``, and the data set where it was another one); ``their protocol``
-        and ``five folds`` (value, 95 % interval, n, and how many folds there are so far);
+        (that of the reported number; where none was, any but the next) and ``five folds``, those
+        of the data set before others (value, 95 % interval, n, and how many there are so far);
         ``parameters``; ``seconds`` of training and ``images / s``, both of the honest record
         where there is one; ``reduced``. Accuracies of experiments with one class a year are left
         out: their error in years says more.
@@ -138,15 +139,21 @@ def chapter_table(summary: pd.DataFrame, told: pd.DataFrame, chapter: str) -> pd
             said = told[same & (told["metric"] == metric)]
             # A full-size record goes before a reduced one.
             measured = measured.sort_values("reduced", key=lambda c: c != "", kind="stable")
-            folded = measured["folds"].notna()
-            honest, theirs = measured[folded], measured[~folded]
+            dataset = group["dataset"].iloc[0]
+            own = measured["protocol"] == datasets.get(dataset).five_fold
+            own = own if own.any() else measured["folds"].notna()
+            honest, theirs = measured[own], measured[~own]
+            if len(said):
+                theirs = theirs[theirs["protocol"].isin(said["protocol"])]
+            if honest.empty and theirs.empty:
+                continue
             costs = (honest if len(honest) else theirs).iloc[0]
             shown = {"low": low, "high": high, "digits": digits}
             rows.append(
                 {
                     "experiment": f"{number} {name}",
                     "metric": metric,
-                    "reported": _reported(said, digits, group["dataset"].iloc[0]),
+                    "reported": _reported(said, digits, dataset),
                     "their protocol": _measured(theirs, metric, **shown),
                     "five folds": _measured(honest, metric, **shown),
                     "parameters": f"{costs['parameters']:,}",

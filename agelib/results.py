@@ -17,6 +17,7 @@ import pandas as pd
 
 from agelib import paths
 from agelib.evaluation import evaluate, pooled
+from agelib.experiment import sizes
 from agelib.files import DataError
 from agelib.records import find_records, load_record
 
@@ -217,7 +218,7 @@ def reduced_text(summary: Mapping[str, Any]) -> str:
     summary : mapping
         What its ``record.json`` holds; the epochs are those it was trained for.
     """
-    used = {**summary["experiment"], "epochs": summary["epochs"]}
+    used = sizes(summary["experiment"]) | {"epochs": summary["epochs"]}
     return "; ".join(f"{k} {used.get(k, '?')} of {full}" for k, full in summary["reduced"].items())
 
 

@@ -61,6 +61,11 @@ def ship(record_folder: Path, folder: Path | None = None) -> dict[str, Any]:
             f"{record.label}: only a network of one class a year (labels 'per-year-101') with a "
             "gender output can be shipped"
         )
+    if experiment.dataset != "utkface":
+        raise DataError(
+            f"{record.label}: it was trained on {experiment.dataset}, and the model card speaks of "
+            "UTKFace's labels and licence; ship a network trained on utkface"
+        )
     if isinstance(head_of(experiment), OrdinalRegression):
         raise DataError(
             f"{record.label}: head {experiment.head!r} answers questions, which predict would take "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import h5py
@@ -217,6 +219,8 @@ def open_store(path: Path | str, *, catalog: pd.DataFrame) -> Store:
     except OSError as error:
         if "truncated" in str(error):
             raise OutdatedStore(f"{path} is truncated; {_remedy(path)}") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE):
+            raise DataError(f"{path} cannot be read: {os.strerror(error.errno)}") from None
         raise DataError(f"{path} is not an HDF5 file; move it away and {_remedy(path)}") from None
     try:
         _check(file, path, catalog)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from agelib.store import Store
 
 WINDOW = 256 * 1024**2  # bytes of images that are shuffled together
 _RUN = 64  # rows of the store that stay together when an epoch is shuffled: whole chunks
+_ACCOUNTS = Path("/sys/fs/cgroup")  # where Linux tells a container's memory
 _UNKNOWN = 6 * 1024**3  # budget where the system does not tell its memory
 
 
@@ -42,16 +44,22 @@ def _available() -> int:
     found = [_UNKNOWN]
     with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as lines:
         found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    # A container may use less than its machine has.
-    with contextlib.suppress(OSError, ValueError):
-        limit, used = (_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-        found.append(limit - used)
+    # A container may use less than its machine has; version 1 of its accounts has other names.
+    for limit, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            most, taken = (_number(_ACCOUNTS / name) for name in (limit, used))
+            # Pages of files that were read count as used, but are given up when memory is needed.
+            lines = (_ACCOUNTS / used).with_name("memory.stat").read_text("ascii").splitlines()
+            given_up = dict(line.split() for line in lines).get(cached, 0)
+            found.append(most - taken + int(given_up))
     return max(0, min(found or [_UNKNOWN]))
 
 
-def _number(path: str) -> int:
-    with open(path, encoding="ascii") as file:
-        return int(file.read())
+def _number(path: Path) -> int:
+    return int(path.read_text("ascii"))
 
 
 class Windows:

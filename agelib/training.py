@@ -189,8 +189,8 @@ def train(
 
     Raises
     ------
-    RuntimeError
-        If another process is training the same experiment.
+    BusyError
+        If another process is training the same experiment; a kind of RuntimeError.
     DataError
         If images or weights are missing; a `DivergedError` if the loss is no longer a number.
     ValueError
@@ -227,6 +227,13 @@ class _Run:
             take_over(self.network, keras.saving.load_model(init, compile=False))
         self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
         self.trained = self.checkpoints.restore()
+        self.checkpoints.at_work(
+            {
+                "backend": backend.name(),
+                "hardware": backend.hardware(devices),
+                "precision": backend.affordable(experiment.recipe.precision),
+            }
+        )
         self.frozen, self.ahead = None, 0.0
         if self._behind_trunk():
             start = time.perf_counter()
@@ -279,8 +286,11 @@ class _Run:
         seconds = float(history["seconds"].sum()) + self.ahead
         best = checkpoints.best_epoch
         summary = _summary(experiment, self.network, self.parts, history, best, seconds)
-        summary["hardware"] = backend.hardware(self.devices)
-        summary["precision"] = backend.affordable(experiment.recipe.precision)
+        # A run that went on elsewhere names every place; its layers keep the precision they began
+        # with.
+        for name in ("backend", "hardware"):
+            summary[name] = ", then ".join(dict.fromkeys(p[name] for p in checkpoints.places))
+        summary["precision"] = checkpoints.places[0]["precision"]
         if pruned:
             summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
             summary["pruned"] = True
@@ -293,6 +303,9 @@ class _Run:
         }
         if classes is not None and classes <= 20:
             summary["confusion_matrix"] = confusion_matrix(predictions, classes).tolist()
+        # Killed from here on, the folder holds no record, and the next call concludes again; an old
+        # record never stands beside a new network.
+        (self.folder / "record.json").unlink(missing_ok=True)
         with atomic_path(self.folder / "model.keras") as temporary:
             self.network.save(temporary)
         record = write_record(self.folder, summary, history, predictions)
@@ -315,7 +328,6 @@ def _summary(experiment, network, parts, history, best_epoch, seconds) -> dict[s
         "split": {name: len(part.rows) for name, part in parts.items()},
         "seconds": round(seconds, 2),
         "images_per_second": round(len(parts["training"].rows) * len(history) / seconds, 1),
-        "backend": backend.name(),
         "versions": {name: version(name) for name in ("keras", "numpy", backend.name())},
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from waiting import until
 
-from agelib import batch
+from agelib import batch, notebook_process
 from agelib.batch import Progress, run_collection
 from agelib.files import DataError
 from agelib.notebooks import find_notebooks, notebook_parameters, parse_value, plan_run
@@ -184,6 +184,14 @@ def test_run_collection(tmp_path, monkeypatch):
     assert states[-1].running == ()
     assert states[-1].remaining == 0
     assert all(state.remaining > 0 for state in states if state.running == ("01-good",))
+
+
+@pytest.mark.parametrize("content", ["", '{"cells": [{"cell_ty'])
+def test_a_notebook_that_was_cut_off_has_a_reason_all_the_same(tmp_path, content):
+    path = tmp_path / "10-cut-failed.ipynb"
+    path.write_text(content)
+    reason = notebook_process._reason(path, "No space left on device")
+    assert reason.startswith("No space left on device (10-cut-failed.ipynb is cut off: ")
 
 
 def test_a_kernel_that_dies_is_located(tmp_path):

@@ -162,7 +162,16 @@ def seen(name):
     return os.environ.get(name)
 
 
+def test_processes_side_by_side_share_cores_and_memory(monkeypatch):
+    monkeypatch.setattr(cluster, "available_cores", lambda: 8)
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")  # told by the user
+    with workers(jobs=3) as pool:
+        assert pool.submit(seen, "TF_NUM_INTRAOP_THREADS").result(300) == "2"
+        assert pool.submit(seen, "TF_FORCE_GPU_ALLOW_GROWTH").result(300) == "false"
+
+
 def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "a client's")
     for value in ("mine", "yours", None):
         if value is None:
             monkeypatch.delenv("AGELIB_RESULTS")
@@ -170,6 +179,7 @@ def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
             monkeypatch.setenv("AGELIB_RESULTS", value)
         with workers(scheduler) as pool:
             assert pool.submit(seen, "AGELIB_RESULTS").result(300) == value
+            assert pool.submit(seen, "KERAS_BACKEND").result(300) == "a client's"
         with workers(scheduler, threads=True) as pool:
             assert pool.submit(seen, "AGELIB_RESULTS").result(300) is None
 

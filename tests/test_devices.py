@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -159,6 +160,16 @@ NOTHING = {"store": None, "catalog": pd.DataFrame(), "split": None, "manifest": 
 def test_devices_that_cannot_share(tmp_path, devices, message):
     with pytest.raises(ValueError, match=message):
         train(EXPERIMENT, tmp_path / "record", devices=devices, **NOTHING)
+
+
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="TensorFlow's way to share")
+def test_images_too_few_for_the_devices_are_refused(monkeypatch):
+    shared = SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(backend.tf.distribute, "has_strategy", lambda: True)
+    monkeypatch.setattr(backend.tf.distribute, "get_strategy", lambda: shared)
+    assert backend.prediction_batch(10) == 10
+    with pytest.raises(ValueError, match="2 devices cannot share 3 images"):
+        backend.prediction_batch(3)
 
 
 def test_under_jax_augmentation_is_compiled_with_the_rest(monkeypatch):

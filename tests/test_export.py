@@ -163,6 +163,11 @@ def test_what_is_no_export_is_not_replaced(saved, tmp_path):
         export.export(network, tmp_path / "a", "pt")
 
 
+def test_a_keras_file_has_its_ending(saved, tmp_path):
+    with pytest.raises(DataError, match=r"name it .*age-net\.keras"):
+        export.export(networks.load_network(saved), tmp_path / "age-net", "keras")
+
+
 def test_times_are_per_image(saved, monkeypatch):
     monkeypatch.setattr(export, "FORMATS", {"keras": ".keras"})
     table = export.latency(networks.load_network(saved), batches=(1, 4), repeats=2)

@@ -3,6 +3,7 @@
 import json
 import threading
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,6 +160,58 @@ def test_a_reader_without_weights_is_told_the_remedy(lab):
     kept.rename(record.folder / "model.keras")
 
 
+@pytest.fixture
+def without_network(lab):
+    """LENET's record as it is published: without its network."""
+    record = lab.record(LENET)
+    kept = (record.folder / "model.keras").rename(record.folder / "away.keras")
+    yield record
+    kept.rename(record.folder / "model.keras")
+
+
+def test_a_network_trained_again_to_start_from_leaves_the_published_record(lab, without_network):
+    published = without_network.folder / "record.json"
+    before = published.read_bytes()
+    brief = {"epochs": 1}
+    for number in ("5.0", "5.1"):
+        lab.record(LENET.tweak(number, "goes on", init=LENET, recipe=brief))
+        again = published.parent / "again"
+        made = (again / "model.keras").stat().st_mtime_ns
+        assert published.read_bytes() == before and not (published.parent / "model.keras").exists()
+    assert (again / "model.keras").stat().st_mtime_ns == made  # once for both
+    found = results.results_table()
+    assert found["number"].isin(["5.0", "5.1"]).sum() == 2
+    assert ((found["number"] == "1.0") & (found["reduced"] == "")).sum() == 1
+
+
+def test_what_another_process_trains_to_start_from_is_waited_for(lab, monkeypatch):
+    base = LENET.tweak("6.0", "slow elsewhere", recipe={"epochs": 1})
+    lock = filelock.FileLock(lab.folder(base) / ".lock")
+    waited = []
+
+    def released(seconds):
+        waited.append(seconds)
+        lock.release()
+
+    lab.folder(base).mkdir(parents=True)
+    lock.acquire()
+    monkeypatch.setattr("agelib.lab.time.sleep", released)
+    lab.record(LENET.tweak("6.1", "waits", init=base, recipe={"epochs": 1}))
+    assert len(waited) == 1 and lab.has_record(base)
+
+
+def test_fewer_epochs_of_what_it_starts_from_make_a_record_of_their_own(lab):
+    short = LENET.tweak("7.0", "short", init=LENET, recipe={"epochs": 1})
+    limited = start("sample", sample_size=300, epochs=1).limited(short)
+    assert limited.slug == f"{short.slug}__init-epochs-1"
+    assert limited.full_size() == short and short.marked() == short
+    after = LENET.tweak("7.1", "last", init=short, recipe={"epochs": 1})
+    limited = start("sample", sample_size=300, epochs=1).limited(after)
+    assert limited.slug == f"{after.slug}__init-epochs-1" and limited.full_size() == after
+    summary = {"experiment": limited.describe(), "reduced": dict(limited.reduction), "epochs": 1}
+    assert results.reduced_text(summary) == f"init_epochs 1 of {LENET.recipe.epochs}"
+
+
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(DataError, match="utkface"):
         start("utkfaces")
@@ -264,6 +317,9 @@ def test_a_chapters_table_tells_what_was_reported_measured_and_spent(lab):
     # One class a year: errors in years and gender, not the accuracy of single years.
     assert table.loc["5.0 per year", "metric"].tolist() == ["mae", "gender_accuracy"]
     assert set(table.loc["5.0 per year", "reported"]) == {""}
+    # Other folds and other splits stand beside neither.
+    lab.record(LENET.on("p2-random"))
+    assert report.chapter_table(results.summarise(), told, "99-test").loc["1.0 LeNet-5"].equals(row)
     only_validation = told.assign(value=np.nan, n=np.nan, validation=0.5, dataset="sample")
     table = report.chapter_table(results.summarise(), only_validation, "99-test")
     assert table.loc["1.0 LeNet-5", "reported"] == "0.500 (validation)"

@@ -39,6 +39,11 @@ def test_it_recovers_a_known_error():
     assert row["low"] < 5 * np.sqrt(2 / np.pi) < row["high"]
 
 
+def test_one_cluster_tells_of_no_spread():
+    row = label_floor(catalog([3, 5], [0, 0])).loc["all"]
+    assert row["floor"] == pytest.approx(2 / np.sqrt(2)) and row[["low", "high"]].isna().all()
+
+
 def test_without_copies_there_is_no_floor():
     with pytest.raises(DataError, match="twice"):
         label_floor(catalog([1, 2], [0, 1]))

@@ -69,12 +69,17 @@ def test_outputs_that_are_not_as_described_are_named(changes, message):
         ([[-1.5, 3.0], [2.0, 0.5]], "begin at -1.5"),  # before the soft-max
         ([[0.9, 0.1, 0.0], [0.9, 0.9, 0.7]], "sum to 1 to 2.5 a face"),  # older than 0, 1, 2?
         ([[0.0, 0.0], [0.5, 0.5]], "sum to 0 to 1"),
-        ([[0.5, 0.5], [np.nan, 0.5]], "sum to nan"),
     ],
 )
 def test_what_is_no_distribution_is_not_read_as_one(values, message):
     with pytest.raises(DataError, match=f"'theirs': output 'age' is no distribution: .*{message}"):
         peers.read_outputs(peer(age_as="distribution"), {"age": np.array(values)})
+
+
+def test_an_answer_that_is_no_number_is_named():
+    outputs = {"age": np.array([[31.0], [np.nan]])}
+    with pytest.raises(DataError, match="'theirs': output 'age' holds values that are no numbers"):
+        peers.read_outputs(peer(), outputs)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +134,14 @@ def test_another_set_description_or_file_has_another_key(tmp_path):
 
     assert key(b"a") == key(b"a", "elsewhere")  # where the file lies does not matter
     assert len({key(b"a"), key(b"b"), key(b"a", mean=1.0), peer_table.key({}, [])}) == 4
+
+
+def test_a_peer_that_takes_other_batches_is_named():
+    def run(images):
+        raise ValueError("Got: 64 Expected: 1\nPlease fix")
+
+    with pytest.raises(DataError, match=r"'theirs': theirs\.onnx does not take .*Expected: 1\)"):
+        peer_table._answer(peer(), run, PIXELS)
 
 
 def test_damaged_files_are_named(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from made_experiments import LENET
@@ -94,6 +95,17 @@ def test_a_budget_pauses_in_the_middle_and_the_next_call_goes_on(lab):
     assert train_pending(pending(), budget=0) == []
     train_pending(pending())
     assert len(lab.record(FULL).history) == 4
+
+
+def test_a_budget_pauses_what_an_experiment_starts_from_too(lab, monkeypatch):
+    after = FULL.tweak("2.0", "starts from it", init=FULL, recipe={"epochs": 1})
+    lab.planned("after", [after])
+    clock = iter([0.0, 0.0])
+    monkeypatch.setattr("agelib.pending.time", SimpleNamespace(time=lambda: next(clock, 1e9)))
+    (outcome,) = train_pending(pending(), budget=5)
+    assert outcome.status == "paused" and "what it starts from" in outcome.reason
+    assert (lab.folder(FULL) / "checkpoints" / "last-1.keras").exists()
+    assert not lab.folder(after).exists()
 
 
 def test_one_that_cannot_be_trained_is_reported_and_the_rest_goes_on(lab):

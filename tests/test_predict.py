@@ -211,6 +211,38 @@ def test_bad_words_are_told_before_the_work(tmp_path, predictor, capsys):
     assert "there is no such file" in capsys.readouterr().out
 
 
+def test_a_table_that_cannot_be_written_is_told_before_the_work(
+    tmp_path, predictor, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("no folder")
+    assert cli.main(["predict", "a.jpg", "--out", str(tmp_path / "file" / "out.csv")]) == 2
+    assert "file: " in capsys.readouterr().err
+    monkeypatch.setattr(predictions_file.os, "access", lambda path, mode: False)
+    assert cli.main(["predict", "a.jpg", "--out", str(tmp_path / "out.csv")]) == 2
+    assert "out.csv: its folder cannot be written to" in capsys.readouterr().err
+
+
+def test_what_is_done_is_kept_when_the_work_ends_early(
+    folder, tmp_path, predictor, two_faces, monkeypatch, capsys
+):
+    def full(place, prediction):
+        if "sub" in str(place):
+            raise OSError(28, "No space left on device", str(place))
+
+    def interrupted(place, prediction):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions_file, "write_drawing", full)
+    table = tmp_path / "out.csv"
+    words = ["predict", str(folder), "--out", str(table), "--draw", str(tmp_path / "drawn")]
+    assert cli.main(words) == 1
+    assert table.read_text().count(f"{folder}/") == 5
+    monkeypatch.setattr(predictions_file, "write_drawing", interrupted)
+    assert cli.main(words) == 130
+    assert table.read_text().count(f"{folder}/") == 2  # the faces of the first photo
+    assert f"agelib: 1 of 3 photos done; {table} has them" in capsys.readouterr().err
+
+
 def test_progress_is_shown_for_many(tmp_path, predictor, two_faces, monkeypatch, capsys):
     for number in range(100):
         grey(50).save(tmp_path / f"{number:03}.png")

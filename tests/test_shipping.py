@@ -130,6 +130,12 @@ def test_answers_to_questions_are_not_shipped_as_a_distribution(record, tmp_path
         shipping.ship(record, tmp_path / "shipped")
 
 
+def test_another_data_set_is_not_shipped_under_the_card_of_utkface(record, tmp_path):
+    described(record, dataset="folder")
+    with pytest.raises(DataError, match="trained on folder, and the model card speaks of UTKFace"):
+        shipping.ship(record, tmp_path / "shipped")
+
+
 def test_race_is_not_shipped(record, tmp_path):
     build(described(record, race=0.2)).save(record / "model.keras")
     facts = shipping.ship(record, tmp_path / "shipped")

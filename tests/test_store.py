@@ -99,6 +99,15 @@ def test_missing_truncated_and_stale_stores_name_the_remedy(catalog, built, tmp_
             open_store(built, catalog=other)
 
 
+def test_a_store_that_may_not_be_read_is_no_foreign_file(catalog, built, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Unable to synchronously open file")
+
+    monkeypatch.setattr("agelib.store.h5py.File", refused)
+    with pytest.raises(DataError, match=r"cannot be read: Permission denied"):
+        open_store(built, catalog=catalog)
+
+
 def test_foreign_files_are_refused(catalog, built, tmp_path):
     path = tmp_path / "faces-24-rgb.h5"
     path.write_bytes(b"not HDF5")

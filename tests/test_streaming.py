@@ -81,5 +81,26 @@ def test_the_budget_is_half_of_what_is_there_or_as_told(monkeypatch):
             memory_budget()
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "cached"),
+    [
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_a_container_has_what_its_limit_leaves_and_what_is_given_up(
+    tmp_path, monkeypatch, limit, used, cached
+):
+    monkeypatch.setattr(streaming, "_ACCOUNTS", tmp_path)
+    without = streaming._available()
+    (tmp_path / "memory").mkdir()
+    (tmp_path / limit).write_text("1000\n")
+    (tmp_path / used).write_text("900\n")
+    (tmp_path / used).with_name("memory.stat").write_text(f"anon 200\n{cached} 700\n")
+    assert streaming._available() == 800
+    (tmp_path / limit).write_text("max\n")
+    assert streaming._available() == pytest.approx(without, rel=0.5)
+
+
 def test_what_is_available_is_a_sensible_number():
     assert 10**7 < streaming._available() < 10**14

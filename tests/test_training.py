@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_experiments import LENET
 
-from agelib import models, training
+from agelib import backend, models, training
 from agelib.backend import keras
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError, DivergedError
@@ -105,6 +105,17 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data):
     columns = ["loss", "val_loss", "accuracy", "val_accuracy"]
     pd.testing.assert_frame_equal(resumed.history[columns], unbroken.history[columns])
     pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
+
+
+def test_a_run_that_went_on_elsewhere_names_both_places(tmp_path, data, monkeypatch):
+    run_and_kill(STRIPES, tmp_path, data, epoch=1)
+    monkeypatch.setattr(backend, "hardware", lambda devices: "another machine")
+    monkeypatch.setattr(backend, "affordable", lambda precision: "mixed_bfloat16")
+    summary = run(STRIPES, tmp_path, data).summary
+    first, second = summary["hardware"].split(", then ")
+    assert first and second == "another machine"
+    assert summary["backend"] == backend.name()
+    assert summary["precision"] == STRIPES.recipe.precision  # the layers keep what they began with
 
 
 def test_the_random_state_decides(tmp_path, data):

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from agelib import paths
 from agelib.backend import keras
 from agelib.files import DataError
@@ -263,7 +265,10 @@ def _download(name: str, url: str, md5: str) -> str:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     if not (home / "models" / name).exists() and not _answers(url):
         raise ConnectionError("its server does not answer")
-    return keras.utils.get_file(name, url, cache_subdir="models", file_hash=md5)
+    (home / "models").mkdir(parents=True, exist_ok=True)
+    # Keras writes in the file's place: a second process would take half a file for a spoilt one.
+    with filelock.FileLock(home / "models" / f"{name}.lock"):
+        return keras.utils.get_file(name, url, cache_subdir="models", file_hash=md5)
 
 
 def _answers(url: str) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agelib.descriptions import sizes
 from agelib.files import sha256_text
 
 # Fields younger than the first records, with their defaults. At its default such a field stays out
@@ -320,25 +321,3 @@ class Experiment:
             values.pop(key)
         values["init"] = self.init and self.init.fingerprint
         return sha256_text(json.dumps(values, sort_keys=True))[:16]
-
-
-def sizes(description: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return what can be made smaller, as it is in a description: by the names of `reduction`."""
-    init = description.get("init")
-    while init and "init_epochs" in init["reduction"]:
-        init = init["init"]
-    return {
-        "epochs": description["recipe"]["epochs"],
-        "image_size": description["image_size"],
-        "init_epochs": init["recipe"]["epochs"] if init else None,
-    }
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
-    """Yield ``key: old -> new`` for each entry in which two descriptions differ."""
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from (f"{key}.{line}" for line in differences(a, b))
-        elif a != b:
-            yield f"{key}: {a!r} -> {b!r}"

@@ -10,9 +10,13 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 _MAKE_ROOM = "make room and call it again"
 _MAY_NOT = "choose a folder that you may write to (AGELIB_DATASETS, AGELIB_RESULTS)"
@@ -127,6 +131,28 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}; restore it from git or make it again") from error
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name as ``.npz``, whole or not at all."""
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` of the results.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is damaged; names it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return dict(kept)
+    # An empty file, one cut short, a plain array and a damaged member fail each in its way.
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: {error}; restore it from git or make it again") from error
 
 

@@ -6,24 +6,30 @@ import contextlib
 import dataclasses
 import functools
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from agelib import datasets, manifests, paths, plots, protocols
-from agelib.experiment import Experiment, differences
-from agelib.files import DataError, MissingListError, atomic_path, read_json, write_json
+from agelib.descriptions import differences
+from agelib.experiment import Experiment
+from agelib.files import (
+    DataError,
+    MissingListError,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+)
 from agelib.prepare import build_missing_store, prepare
 from agelib.records import Record, load_record
 from agelib.store import Store
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from agelib.training import AfterEpoch
 
@@ -241,16 +247,9 @@ class Lab:
         """
         path = paths.results_dir() / self.dataset / chapter / f"{name}.npz"
         if self._wanted(path):
-            made = compute()
-            with atomic_path(path) as temporary:
-                np.savez_compressed(temporary, **made)
+            write_arrays(path, compute())
             self._made.add(path)
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                return dict(kept)
-        # An empty file, one cut short, a plain array and a damaged member fail each in its way.
-        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{path}: {error}; restore it from git or make it again") from error
+        return read_arrays(path)
 
     def network(self, experiment: Experiment) -> keras.Model:
         """Return the experiment's trained network.

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from agelib import paths
+from agelib.descriptions import sizes
 from agelib.evaluation import evaluate, pooled
-from agelib.experiment import sizes
 from agelib.files import DataError
 from agelib.records import find_records, load_record
 

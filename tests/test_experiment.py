@@ -6,7 +6,8 @@ import json
 import made_experiments
 import pytest
 
-from agelib.experiment import Recipe, differences
+from agelib.descriptions import differences
+from agelib.experiment import Recipe
 
 LENET = dataclasses.replace(made_experiments.LENET, chapter="03-lenet", recipe=Recipe(epochs=15))
 

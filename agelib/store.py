@@ -16,7 +16,7 @@ from agelib.images import CHANNELS
 from agelib.manifests import fingerprint
 from agelib.paths import datasets_dir
 from agelib.reading import Progress, read_files
-from agelib.store_writer import FORMAT, new_store
+from agelib.store_writer import FORMAT, label_arrays, new_store
 
 _BLOCK = 64  # rows read at once when many of them are wanted
 _ATTRIBUTES = ("dataset", "manifest", "size", "color", "licence", "complete")
@@ -246,6 +246,11 @@ def _check(file: h5py.File, path: Path, catalog: pd.DataFrame) -> None:
             f"{path} is stale: it holds {len(file['images'])} images of manifest "
             f"{attributes['manifest']}, the catalog has {len(catalog)} of {mark}; {_remedy(path)}"
         )
+    for name, values in label_arrays(catalog).items():
+        if name not in file or not np.array_equal(file[name][:], values):
+            raise OutdatedStore(
+                f"{path} is stale: its {name} is not the catalog's; {_remedy(path)}"
+            )
 
 
 def _remedy(path: Path) -> str:

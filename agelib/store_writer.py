@@ -25,6 +25,21 @@ _CHUNK_BYTES = 256 * 1024
 _ROWS = 4096  # facts read, and names written, at once
 
 
+def label_arrays(catalog: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what a store tells of its images' labels, in the catalog's order.
+
+    Returns
+    -------
+    dict
+        ``age`` (n,) int16 in years and ``gender`` (n,) int8, 0 male and 1 female; -1: unknown.
+    """
+    genders = catalog["gender"].map({"male": 0, "female": 1}).fillna(-1)
+    return {
+        "age": catalog["age"].to_numpy(dtype=np.int16, na_value=-1),
+        "gender": genders.to_numpy(np.int8),
+    }
+
+
 class StoreWriter:
     """A store being written, with what was learnt of its images; a sink for `read_files`.
 
@@ -110,8 +125,6 @@ class StoreWriter:
 
     def finish(self, catalog: pd.DataFrame, *, dataset: str, licence: str) -> None:
         """Write the labels and the marks by which the store is known; the last thing done."""
-        ages = catalog["age"].to_numpy(dtype=np.int16, na_value=-1)
-        genders = catalog["gender"].map({"male": 0, "female": 1}).fillna(-1).to_numpy(np.int8)
         marks = {"dataset": dataset, "manifest": fingerprint(catalog), "licence": licence}
         with h5py.File(self.store, "r+", libver="latest", locking=False) as file:
             for name in {"files", "age", "gender"} & set(file):
@@ -119,8 +132,8 @@ class StoreWriter:
             names = file.create_dataset("files", len(catalog), dtype=h5py.string_dtype())
             for start in range(0, len(catalog), _ROWS):
                 names[start : start + _ROWS] = catalog["file"].iloc[start : start + _ROWS].tolist()
-            file.create_dataset("age", data=ages)
-            file.create_dataset("gender", data=genders)
+            for name, values in label_arrays(catalog).items():
+                file.create_dataset(name, data=values)
             file.attrs.update(marks | {"size": self.size, "color": self.color})
             file.attrs.update({"agelib_format": FORMAT, "complete": True})
 

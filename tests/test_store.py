@@ -97,6 +97,11 @@ def test_missing_truncated_and_stale_stores_name_the_remedy(catalog, built, tmp_
     for other in (changed, catalog.iloc[:-1]):
         with pytest.raises(OutdatedStore, match=f"stale.*{remedy}"):
             open_store(built, catalog=other)
+    for name, value in (("age", 99), ("gender", "female")):  # labels that were corrected
+        corrected = catalog.copy()
+        corrected.loc[corrected[name] != value, name] = value
+        with pytest.raises(OutdatedStore, match=f"its {name} is not the catalog's.*{remedy}"):
+            open_store(built, catalog=corrected)
 
 
 def test_a_store_that_may_not_be_read_is_no_foreign_file(catalog, built, monkeypatch):

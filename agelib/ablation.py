@@ -80,10 +80,11 @@ def compare(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
     DataFrame
         Indexed by ``change``: ``runs``; ``validation`` (mean error of the expected age there,
         on which changes are chosen); ``mae`` on the test part, ``low`` and ``high``; ``sd`` of
-        the runs (missing with one run); ``difference`` from the base with ``from`` and ``to``;
-        ``n`` images. Intervals are 95 % percentile bootstrap over images, of the errors averaged
-        over runs: how much another random state moves them is what ``sd`` says. A pending change
-        has 0 runs and nothing else; without records of the base there are no differences.
+        the runs (missing with one run); ``difference`` from the base with ``from`` and ``to``,
+        over the folds and random states that both have; ``n`` images. Intervals are 95 %
+        percentile bootstrap over images, of the errors averaged over runs: how much another random
+        state moves them is what ``sd`` says. A pending change has 0 runs and nothing else; where
+        it shares no run with the base there is no difference.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def compare(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
     """
     if base not in groups:
         raise ValueError(f"there is no group {base!r} to compare with: {', '.join(groups)}")
-    reference = image_errors(groups[base]) if groups[base] else None
+    of_base = {_run(record): record for record in groups[base]}
     rows = {}
     for name, records in groups.items():
         if not records:
@@ -106,14 +107,21 @@ def compare(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
         row |= _mean(errors, ("mae", "low", "high"))
         runs = [image_errors([record]).mean() for record in records]
         row["sd"] = np.std(runs, ddof=1) if len(runs) > 1 else np.nan
-        if reference is not None and name != base:
-            if not errors.index.equals(reference.index):
+        shared = [record for record in records if _run(record) in of_base]
+        if shared and name != base:
+            ours = image_errors(shared)
+            reference = image_errors([of_base[_run(record)] for record in shared])
+            if not ours.index.equals(reference.index):
                 raise DataError(f"{name} and {base} were tested on different images")
-            row |= _mean(errors - reference, ("difference", "from", "to"))
+            row |= _mean(ours - reference, ("difference", "from", "to"))
         rows[name] = row | {"n": len(errors)}
     columns = ["runs", "validation", "mae", "low", "high", "sd", "difference", "from", "to", "n"]
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     return table.astype({"n": "Int64"}).rename_axis("change")
+
+
+def _run(record: Record) -> tuple[int | None, int]:
+    return record.experiment["fold"], record.experiment["state"]
 
 
 def _mean(values: pd.Series, names: Sequence[str]) -> dict[str, float]:

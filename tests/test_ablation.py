@@ -13,12 +13,13 @@ from agelib.files import DataError
 from agelib.records import Record
 
 
-def record(ages, predicted, *, files=None, validation=5.0):
+def record(ages, predicted, *, files=None, validation=5.0, state=0):
     table = pd.DataFrame({
         "file": files or [f"{k}.jpg" for k in range(len(ages))], "age": ages,
         "predicted": np.asarray(predicted, float),
     })  # fmt: skip
-    return Record({"validation": {"mae": validation}}, pd.DataFrame(), table, Path())
+    summary = {"validation": {"mae": validation}, "experiment": {"fold": 0, "state": state}}
+    return Record(summary, pd.DataFrame(), table, Path())
 
 
 def test_errors_are_averaged_over_states_and_joined_over_folds():
@@ -32,8 +33,9 @@ def test_changes_by_hand():
     random = np.random.default_rng(0)
     ages = random.integers(0, 100, 400)
     off = random.integers(0, 10, 400)
-    base = [record(ages, ages + off, validation=4.0), record(ages, ages - off, validation=6.0)]
-    # One year nearer on every image, exactly.
+    base = [record(ages, ages + off, validation=4.0)]
+    base.append(record(ages, ages - off, validation=6.0, state=1))
+    # One year nearer on nearly every image.
     better = [record(ages, ages + np.abs(off - 1))]
     table = compare({"base": base, "better": better, "later": []}, "base")
     assert table["runs"].tolist() == [2, 1, 0]
@@ -44,10 +46,17 @@ def test_changes_by_hand():
     assert row["low"] < row["mae"] < row["high"] and pd.isna(row["difference"])
     row = table.loc["better"]
     assert pd.isna(row["sd"]) and row["n"] == 400
-    assert row["difference"] == pytest.approx(row["mae"] - expected)
+    # Compared with the base's run of the same random state, not with the mean of both.
+    assert row["difference"] == pytest.approx(row["mae"] - np.abs(inside[0] - ages).mean())
     assert row["from"] < row["difference"] < row["to"]
     assert table.loc["later"].drop("runs").isna().all()
     assert compare({"base": [], "better": better}, "base")["difference"].isna().all()
+    assert compare({"base": base[1:], "better": better}, "base")["difference"].isna().all()
+    both = [*better, record(ages, ages - off - 1, state=1)]
+    row = compare({"base": base, "both": both}, "base").loc["both"]
+    nearer = np.abs(np.clip(ages + np.abs(off - 1), 0, 100) - ages)
+    farther = np.abs(np.clip(ages - off - 1, 0, 100) - ages)
+    assert row["difference"] == pytest.approx(np.mean([nearer, farther]) - expected)
 
 
 def test_other_images_and_an_unknown_base_are_refused():

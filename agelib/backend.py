@@ -85,9 +85,9 @@ def _emulates_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Build layers under an `affordable` dtype policy, inside the block only."""
+    """Build layers under a dtype policy, inside the block only."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(affordable(policy))
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
@@ -225,7 +225,9 @@ def hardware(devices: int = 1) -> str:
     """Return what computes, in words, without the machine's name: so many GPUs, or the cores."""
     if (gpu := _gpu()) is not None:
         return f"{devices} x {gpu}"
-    return f"{available_cores()} x {_processor()} core"
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    cores = min(threads or available_cores(), available_cores())
+    return f"{cores} x {_processor()} core"
 
 
 def _gpu() -> str | None:

@@ -38,7 +38,11 @@ def add_predict_command(commands: argparse._SubParsersAction) -> None:
         "photos", nargs="+", metavar="PHOTO", help="photo, folder of photos, or - for one on stdin"
     )
     predict.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv or .json (with the whole distribution)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv or .json (with the whole "
+        "distribution); also written, with what is done, when the work ends early",
     )
     predict.add_argument(
         "--draw", type=Path, metavar="FOLDER", help="copies with boxes, as PNG, into this folder"
@@ -54,9 +58,9 @@ def _predict(options: argparse.Namespace) -> int:
     from agelib.predict import Predictor
     from agelib.predictions_file import check_target, lines, write_drawing, write_predictions
 
+    photos = list(_photos(options.photos, options.draw))
     if options.out:
         check_target(options.out)
-    photos = list(_photos(options.photos, options.draw))
     predictor = Predictor.shipped()
     kept: list[Prediction] = []
     taken: set[Path] = set()

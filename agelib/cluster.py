@@ -205,11 +205,11 @@ with open(result, "wb") as file:
 
 def settings() -> dict[str, str]:
     """Return the variables by which this process tells agelib its folders, backend and the like."""
-    return {name: value for name, value in os.environ.items() if _is_setting(name)}
-
-
-def _is_setting(name: str) -> bool:
-    return name.startswith("AGELIB_") or name == "KERAS_BACKEND"
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("AGELIB_") or name == "KERAS_BACKEND"
+    }
 
 
 def side_by_side(jobs: int) -> dict[str, str]:
@@ -227,7 +227,8 @@ def _in_a_process(
 ) -> Any:
     """Do a task in the main thread of a fresh process; in another one if that dies."""
     stop = stop or threading.Event()
-    others = {name: value for name, value in os.environ.items() if not _is_setting(name)}
+    # A worker's own folders are not meant; its backend is, where the client names none.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AGELIB_")}
     environment = others | told | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for _ in range(ATTEMPTS):
         with tempfile.TemporaryDirectory() as place:

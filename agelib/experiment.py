@@ -212,6 +212,8 @@ class Experiment:
             changes["options"] = {**dict(self.options), **options}
         if recipe is not None:
             changes["recipe"] = dataclasses.replace(self.recipe, **recipe)
+        if "init" in changes:
+            changes["reduction"] = {k: v for k, v in self.reduction if k != "init_epochs"}
         return dataclasses.replace(self, number=number, name=name, **changes)
 
     def on(self, protocol: str, *, fold: int | None = None, state: int | None = None) -> Experiment:
@@ -252,19 +254,21 @@ class Experiment:
             self, recipe=recipe, image_size=size, reduction=reduction, init=init
         )
 
-    def marked(self) -> Experiment:
-        """Return the experiment, saying so where only what it starts from had its epochs cut.
+    def limited(self, epochs: int | None) -> Experiment:
+        """Return it, and what it starts from, with no more epochs than wanted.
 
-        Such a network is smaller than the description's too, and needs a record of its own.
+        Where only what it starts from is cut, its own reduction says so: such a network is smaller
+        than the description's too, and needs a record of its own.
         """
-        names = dict(self.reduction)
-        if self.init is None or "epochs" in names or "init_epochs" in names:
-            return self
-        cut = dict(self.init.reduction)
-        full = cut.get("epochs", cut.get("init_epochs"))
-        if full is None:
-            return self
-        return dataclasses.replace(self, reduction=names | {"init_epochs": full})
+        init = self.init and self.init.limited(epochs)
+        smaller = dataclasses.replace(self.reduced(epochs=epochs), init=init)
+        if init == self.init or smaller.recipe != self.recipe:
+            return smaller
+        before = self.init
+        while before.recipe == init.recipe:
+            before, init = before.init, init.init
+        names = {"init_epochs": dict(init.reduction)["epochs"], **dict(self.reduction)}
+        return dataclasses.replace(smaller, reduction=names)
 
     def full_size(self) -> Experiment:
         """Return the experiment as it was before anything was made smaller."""

@@ -14,9 +14,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 _MAKE_ROOM = "make room and call it again"
 _MAY_NOT = "choose a folder that you may write to (AGELIB_DATASETS, AGELIB_RESULTS)"
@@ -136,6 +137,8 @@ def read_json(path: Path | str) -> Any:
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays by name as ``.npz``, whole or not at all."""
+    import numpy as np  # here: what only lists or copies files need not wait for it
+
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -148,6 +151,8 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     DataError
         If it cannot be read or is damaged; names it.
     """
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as kept:
             return dict(kept)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from agelib.files import (
     write_arrays,
     write_json,
 )
+from agelib.initial import initial_weights
 from agelib.prepare import build_missing_store, prepare
 from agelib.records import Record, load_record
 from agelib.store import Store
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from agelib.training import AfterEpoch
-
-_PATIENCE = 10  # seconds between two looks at a network that another process trains
 
 
 def start(
@@ -148,8 +145,7 @@ class Lab:
 
     def limited(self, experiment: Experiment) -> Experiment:
         """Return the experiment, and what it starts from, with no more epochs than wanted."""
-        init = experiment.init and self.limited(experiment.init)
-        return dataclasses.replace(experiment.reduced(epochs=self.epochs), init=init).marked()
+        return experiment.limited(self.epochs)
 
     def has_record(self, experiment: Experiment) -> bool:
         """Return whether there is a record that `record` would read."""
@@ -173,11 +169,23 @@ class Lab:
         pause : callable, optional
             Called after each epoch of what the experiment starts from, where that must be trained,
             and while another process trains it; an exception leaves the checkpoint.
+
+        Raises
+        ------
+        RuntimeError
+            If another process trains this very experiment.
+        DataError
+            As in `record`.
         """
         folder = self.folder(experiment)
+        # What it starts from is looked at first: waiting for it, another process may have trained
+        # this one too.
+        init = None
+        if self._wanted(folder / "record.json") and experiment.init:
+            init = initial_weights(self, experiment.init, pause)
         if not self._wanted(folder / "record.json"):
-            return self._checked(load_record(folder), experiment)
-        return self._train(experiment, folder, after_epoch, pause)
+            return self.checked(load_record(folder), experiment)
+        return self.train_into(experiment, folder, after_epoch=after_epoch, init=init)
 
     def records(self, experiments: Iterable[Experiment]) -> list[Record]:
         """Return the records of several experiments in their order."""
@@ -205,7 +213,7 @@ class Lab:
             write_json(path, wanted)
         folders = [(self.folder(experiment), experiment) for experiment in experiments]
         return [
-            self._checked(load_record(folder), experiment)
+            self.checked(load_record(folder), experiment)
             for folder, experiment in folders
             if (folder / "record.json").exists()
         ]
@@ -282,7 +290,14 @@ class Lab:
                 return full
         return self.limited(experiment)
 
-    def _checked(self, record: Record, experiment: Experiment) -> Record:
+    def checked(self, record: Record, experiment: Experiment) -> Record:
+        """Return the record of an experiment, if it came from this description and split.
+
+        Raises
+        ------
+        DataError
+            Else; says what differs.
+        """
         found = Experiment.from_description(record.experiment).describe()
         changed = list(differences(found, experiment.describe()))
         # Whoever has not placed a public list reads its records all the same.
@@ -298,13 +313,15 @@ class Lab:
             )
         return record
 
-    def _train(
+    def train_into(
         self,
         experiment: Experiment,
         folder: Path,
+        *,
         after_epoch: AfterEpoch | None,
-        pause: Callable[[], None] | None,
+        init: Path | None,
     ) -> Record:
+        """Train an experiment into a folder, see :func:`agelib.training.train`."""
         # Imported here: a reader of records needs no backend, and its import takes seconds.
         from agelib.training import train
 
@@ -315,39 +332,9 @@ class Lab:
             catalog=self.catalog,
             split=self.split(experiment.protocol, experiment.fold),
             manifest=self.manifest,
-            init=experiment.init and self._weights(experiment.init, pause),
+            init=init,
             after_epoch=after_epoch,
             devices=self.devices,
         )
         self._made.add(folder / "record.json")
         return record
-
-    def _weights(self, experiment: Experiment, pause: Callable[[], None] | None) -> Path:
-        """Return an experiment's network file; whoever else trains it is waited for."""
-        from agelib.checkpoints import BusyError
-
-        def after_epoch(epoch: int, score: float) -> bool:
-            if pause:
-                pause()
-            return False
-
-        while True:
-            try:
-                return self._network_file(experiment, after_epoch, pause)
-            except BusyError:
-                after_epoch(0, 0.0)
-                time.sleep(_PATIENCE)
-
-    def _network_file(
-        self, experiment: Experiment, after_epoch: AfterEpoch, pause: Callable[[], None] | None
-    ) -> Path:
-        folder = self.folder(experiment)
-        self.train(experiment, after_epoch=after_epoch, pause=pause)
-        if not (folder / "model.keras").exists():
-            # Records are published without networks. The one trained again stands below: it is
-            # another run, and must not replace the published numbers.
-            folder = folder / "again"
-            if not (folder / "record.json").exists():
-                self._train(experiment, folder, after_epoch, pause)
-            self._checked(load_record(folder), experiment)
-        return folder / "model.keras"

@@ -55,7 +55,8 @@ def label_floor(catalog: pd.DataFrame, edges: Sequence[int] = (0, 10, 20, 40, 60
     -------
     DataFrame
         Indexed by the group's ages and "all": ``gap`` (mean, years), ``floor``, ``low`` and
-        ``high`` (95 % bootstrap interval of the floor over clusters), ``pairs``, ``clusters``.
+        ``high`` (95 % bootstrap interval of the floor over clusters, missing with one cluster),
+        ``pairs``, ``clusters``.
         Groups without pairs are left out.
 
     Raises

@@ -120,14 +120,16 @@ def _extent(everything: pd.DataFrame, records: pd.DataFrame) -> dict[str, str]:
     table = records[records["dataset"] != "sample"]
     everything = everything[everything["dataset"] != "sample"]
     full = everything["reduced"] == ""
+    # A run that went on elsewhere names several places.
+    places = table["hardware"].str.split(", then ").explode()
     return {
         "extent.records": count(len(table)),
         "extent.experiments": count(len(everything)),
         "extent.full": count(full.sum()),
         "extent.reduced": count((~full).sum()),
-        "extent.gpu": count((~table["hardware"].str.endswith(" core")).sum()),
+        "extent.gpu": count(places[~places.str.endswith(" core")].index.nunique()),
         "extent.hours": count(table["seconds"].sum() / 3600),
-        "extent.hardware": ", ".join(sorted(table["hardware"].unique())),
+        "extent.hardware": ", ".join(sorted(places.unique())),
     }
 
 

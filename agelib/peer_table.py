@@ -101,7 +101,7 @@ def measure(
     Raises
     ------
     DataError
-        If a file cannot be loaded or its outputs are not as described.
+        If a file cannot be loaded, does not take a batch, or its outputs are not as described.
     """
     first = next(iter(experiments.values()))
     rows = lab.split(first.protocol, first.fold).test

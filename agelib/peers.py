@@ -210,7 +210,7 @@ def _mean_year(peer: Peer, shares: np.ndarray) -> np.ndarray:
     # Quantised models answer in bytes and round small shares away, so the sum need not be one; but
     # scores before their soft-max fall below zero, and an ordinal head's answers sum to the age.
     totals = shares.sum(axis=1)
-    if shares.min() < 0 or not totals.max() <= (1 + _UNEVEN) * totals.min():
+    if shares.min() < 0 or not 0 < totals.max() <= (1 + _UNEVEN) * totals.min():
         raise DataError(
             f"peer {peer.name!r}: output {peer.age!r} is no distribution: its values begin at "
             f"{shares.min():.3g} and sum to {totals.min():.3g} to {totals.max():.3g} a face; give "

@@ -64,7 +64,7 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
     Raises
     ------
     DataError
-        If the suffix is another one.
+        As in `check_target`.
     """
     check_target(path)
     if path.suffix.lower() == ".csv":

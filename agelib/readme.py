@@ -107,8 +107,9 @@ How well can a network tell an age from a face? The figure shows mean absolute e
 expected age (chapter 15 decides by the median, which for its best networks is no closer, but being
 a whole year has more answers within five) on photographs of UTKFace of which no network has seen a
 copy; a star marks one trained at less than full size. The table
-sets the best network beside a guess that looks at no image, and beside the best that the replayed
-projects, or others under the same rules, reported on their own split. It is the best of all on
+sets the best network beside a guess that looks at no image, and beside the best single value that
+the replayed projects, or others under the same rules, reported on their own split (the years and
+the gender are of two networks, each worse at the other task). Ours is the best of all on
 these very images, which its interval does not account for. What matters most, and how sure one can
 be of a single estimate, is in the other two figures that open
 [90 · Summarized results](notebooks/90-summarized-results.ipynb).

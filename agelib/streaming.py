@@ -52,9 +52,11 @@ def _available() -> int:
         with contextlib.suppress(OSError, ValueError):
             most, taken = (_number(_ACCOUNTS / name) for name in (limit, used))
             # Pages of files that were read count as used, but are given up when memory is needed.
-            lines = (_ACCOUNTS / used).with_name("memory.stat").read_text("ascii").splitlines()
-            given_up = dict(line.split() for line in lines).get(cached, 0)
-            found.append(most - taken + int(given_up))
+            given_up = 0
+            with contextlib.suppress(OSError, ValueError):
+                lines = (_ACCOUNTS / used).with_name("memory.stat").read_text("ascii").splitlines()
+                given_up = int(dict(line.split() for line in lines).get(cached, 0))
+            found.append(most - taken + given_up)
     return max(0, min(found or [_UNKNOWN]))
 
 

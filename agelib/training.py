@@ -222,18 +222,17 @@ class _Run:
         backend.seed(experiment.state)
         head = head_of(experiment)
         self.parts = make_parts(experiment, head, store, catalog, split)
-        self.network = build(experiment, images=self._measured())
-        if init is not None:
-            take_over(self.network, keras.saving.load_model(init, compile=False))
         self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
         self.trained = self.checkpoints.restore()
-        self.checkpoints.at_work(
-            {
-                "backend": backend.name(),
-                "hardware": backend.hardware(devices),
-                "precision": backend.affordable(experiment.recipe.precision),
-            }
-        )
+        precision = backend.affordable(experiment.recipe.precision)
+        place = {"backend": backend.name(), "hardware": backend.hardware(devices)}
+        self.checkpoints.at_work(place | {"precision": precision})
+        # A run that goes on elsewhere keeps the precision that it began with.
+        self.precision = self.checkpoints.places[0]["precision"]
+        backend.seed(experiment.state)  # as if nothing had been restored: a frozen trunk is drawn
+        self.network = build(experiment, images=self._measured(), policy=self.precision)
+        if init is not None:
+            take_over(self.network, keras.saving.load_model(init, compile=False))
         self.frozen, self.ahead = None, 0.0
         if self._behind_trunk():
             start = time.perf_counter()
@@ -286,11 +285,10 @@ class _Run:
         seconds = float(history["seconds"].sum()) + self.ahead
         best = checkpoints.best_epoch
         summary = _summary(experiment, self.network, self.parts, history, best, seconds)
-        # A run that went on elsewhere names every place; its layers keep the precision they began
-        # with.
+        # A run that went on elsewhere names every place.
         for name in ("backend", "hardware"):
             summary[name] = ", then ".join(dict.fromkeys(p[name] for p in checkpoints.places))
-        summary["precision"] = checkpoints.places[0]["precision"]
+        summary["precision"] = self.precision
         if pruned:
             summary["reduced"]["epochs"] = experiment.full_size().recipe.epochs
             summary["pruned"] = True

@@ -212,8 +212,7 @@ def test_a_saved_network_predicts_the_same(tmp_path, images):
     )
 
 
-def test_boxes_stay_exact_in_mixed_precision(images, monkeypatch):
-    monkeypatch.setattr(backend, "_emulates_bfloat16", lambda: False)
+def test_boxes_stay_exact_in_mixed_precision(images):
     with backend.precision("mixed_bfloat16"):
         model = small()
     crop = model.get_layer("crop")

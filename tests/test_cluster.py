@@ -164,6 +164,7 @@ def seen(name):
 
 def test_processes_side_by_side_share_cores_and_memory(monkeypatch):
     monkeypatch.setattr(cluster, "available_cores", lambda: 8)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")  # told by the user
     with workers(jobs=3) as pool:
         assert pool.submit(seen, "TF_NUM_INTRAOP_THREADS").result(300) == "2"
@@ -171,6 +172,8 @@ def test_processes_side_by_side_share_cores_and_memory(monkeypatch):
 
 
 def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
+    with workers(scheduler) as pool:
+        own = pool.submit(seen, "KERAS_BACKEND").result(300)
     monkeypatch.setenv("KERAS_BACKEND", "a client's")
     for value in ("mine", "yours", None):
         if value is None:
@@ -182,6 +185,10 @@ def test_on_a_cluster_each_client_has_its_own_settings(scheduler, monkeypatch):
             assert pool.submit(seen, "KERAS_BACKEND").result(300) == "a client's"
         with workers(scheduler, threads=True) as pool:
             assert pool.submit(seen, "AGELIB_RESULTS").result(300) is None
+            assert pool.submit(seen, "KERAS_BACKEND").result(300) == own
+    monkeypatch.delenv("KERAS_BACKEND")  # then the worker's own is kept
+    with workers(scheduler) as pool:
+        assert pool.submit(seen, "KERAS_BACKEND").result(300) == own
 
 
 def check(results, folder, *, attempts):

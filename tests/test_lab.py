@@ -1,7 +1,9 @@
 """The lab: records on demand, on the built-in sample."""
 
+import dataclasses
 import json
 import threading
+from types import SimpleNamespace
 
 import filelock
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from made_experiments import LENET
 
 from agelib import averages, backend, comparison, models, report, results
-from agelib.experiment import Experiment
+from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.lab import start
 from agelib.labels import get_scheme
@@ -180,11 +182,21 @@ def test_a_network_trained_again_to_start_from_leaves_the_published_record(lab, 
         assert published.read_bytes() == before and not (published.parent / "model.keras").exists()
     assert (again / "model.keras").stat().st_mtime_ns == made  # once for both
     found = results.results_table()
-    assert found["number"].isin(["5.0", "5.1"]).sum() == 2
+    assert found["name"].eq("goes on").sum() == 2
     assert ((found["number"] == "1.0") & (found["reduced"] == "")).sum() == 1
+    # What is damaged or of another description there is trained once more.
+    (again / "model.keras").unlink()
+    summary = json.loads((again / "record.json").read_text(encoding="utf-8"))
+    lab.record(LENET.tweak("5.2", "goes on", init=LENET, recipe=brief))
+    assert (again / "model.keras").exists()
+    summary["experiment"]["recipe"]["learning_rate"] = 0.5
+    (again / "record.json").write_text(json.dumps(summary), encoding="utf-8")
+    lab.record(LENET.tweak("5.3", "goes on", init=LENET, recipe=brief))
+    renewed = json.loads((again / "record.json").read_text(encoding="utf-8"))
+    assert renewed["experiment"] == lab.record(LENET).experiment
 
 
-def test_what_another_process_trains_to_start_from_is_waited_for(lab, monkeypatch):
+def test_what_another_process_trains_to_start_from_is_waited_for(lab, monkeypatch, capsys):
     base = LENET.tweak("6.0", "slow elsewhere", recipe={"epochs": 1})
     lock = filelock.FileLock(lab.folder(base) / ".lock")
     waited = []
@@ -195,16 +207,28 @@ def test_what_another_process_trains_to_start_from_is_waited_for(lab, monkeypatc
 
     lab.folder(base).mkdir(parents=True)
     lock.acquire()
-    monkeypatch.setattr("agelib.lab.time.sleep", released)
+    monkeypatch.setattr("agelib.initial.time", SimpleNamespace(sleep=released))
     lab.record(LENET.tweak("6.1", "waits", init=base, recipe={"epochs": 1}))
     assert len(waited) == 1 and lab.has_record(base)
+    told = capsys.readouterr().err
+    assert told.count("waiting: 6.0-slow-elsewhere__p1-decades__state-0 is being trained") == 1
 
 
 def test_fewer_epochs_of_what_it_starts_from_make_a_record_of_their_own(lab):
     short = LENET.tweak("7.0", "short", init=LENET, recipe={"epochs": 1})
     limited = start("sample", sample_size=300, epochs=1).limited(short)
     assert limited.slug == f"{short.slug}__init-epochs-1"
-    assert limited.full_size() == short and short.marked() == short
+    assert limited.full_size() == short
+    # Also of one that is reduced by itself: its own epochs are below the limit, the other's not.
+    long = dataclasses.replace(LENET, recipe=Recipe(epochs=5))
+    own = LENET.tweak("7.2", "own", init=long, recipe={"epochs": 4}).reduced(epochs=2)
+    first, second = (start("sample", sample_size=300, epochs=n).limited(own) for n in (3, 4))
+    assert (
+        first.slug == f"{own.slug}__init-epochs-3" and second.slug == f"{own.slug}__init-epochs-4"
+    )
+    assert first.full_size() == own.full_size()
+    assert first.tweak("7.3", "whole", init=long).slug.endswith("__epochs-2")
+    assert start("sample", sample_size=300, epochs=9).limited(own) == own
     after = LENET.tweak("7.1", "last", init=short, recipe={"epochs": 1})
     limited = start("sample", sample_size=300, epochs=1).limited(after)
     assert limited.slug == f"{after.slug}__init-epochs-1" and limited.full_size() == after

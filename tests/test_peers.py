@@ -69,6 +69,7 @@ def test_outputs_that_are_not_as_described_are_named(changes, message):
         ([[-1.5, 3.0], [2.0, 0.5]], "begin at -1.5"),  # before the soft-max
         ([[0.9, 0.1, 0.0], [0.9, 0.9, 0.7]], "sum to 1 to 2.5 a face"),  # older than 0, 1, 2?
         ([[0.0, 0.0], [0.5, 0.5]], "sum to 0 to 1"),
+        ([[0.0, 0.0], [0.0, 0.0]], "sum to 0 to 0"),
     ],
 )
 def test_what_is_no_distribution_is_not_read_as_one(values, message):

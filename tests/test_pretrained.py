@@ -7,7 +7,6 @@ import urllib.error
 import numpy as np
 import pytest
 
-from agelib import backend
 from agelib.backend import keras, precision
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
@@ -228,8 +227,7 @@ def test_a_trunk_is_thawed_with_the_weights_it_has_and_frozen_again(options):
     assert all(name.startswith("conv_2") for name in changed_by_training(network))
 
 
-def test_batch_statistics_work_in_half_precision(monkeypatch):
-    monkeypatch.setattr(backend, "_emulates_bfloat16", lambda: False)
+def test_batch_statistics_work_in_half_precision():
     with precision("mixed_bfloat16"):
         network = tiny(batch_statistics=True)
     maps = network.get_layer("trunk")(IMAGES, training=True)

@@ -136,6 +136,21 @@ def test_another_data_set_is_not_shipped_under_the_card_of_utkface(record, tmp_p
         shipping.ship(record, tmp_path / "shipped")
 
 
+@pytest.mark.parametrize(
+    ("init", "options", "start"),
+    [
+        (None, {}, "random"),
+        (None, {"weights": None}, "random"),
+        (None, {"weights": "imagenet"}, "ImageNet"),
+        ({"number": "1.0"}, {"weights": "imagenet"}, "an earlier phase's"),
+    ],
+)
+def test_the_card_says_what_the_network_started_from(init, options, start):
+    _, facts = load_shipped()
+    facts = facts | {"experiment": facts["experiment"] | {"init": init, "options": options}}
+    assert f"from {start} weights" in " ".join(model_card(facts).split())
+
+
 def test_race_is_not_shipped(record, tmp_path):
     build(described(record, race=0.2)).save(record / "model.keras")
     facts = shipping.ship(record, tmp_path / "shipped")

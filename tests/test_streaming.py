@@ -98,6 +98,8 @@ def test_a_container_has_what_its_limit_leaves_and_what_is_given_up(
     (tmp_path / used).write_text("900\n")
     (tmp_path / used).with_name("memory.stat").write_text(f"anon 200\n{cached} 700\n")
     assert streaming._available() == 800
+    (tmp_path / used).with_name("memory.stat").unlink()
+    assert streaming._available() == 100
     (tmp_path / limit).write_text("max\n")
     assert streaming._available() == pytest.approx(without, rel=0.5)
 

@@ -115,7 +115,23 @@ def test_a_run_that_went_on_elsewhere_names_both_places(tmp_path, data, monkeypa
     first, second = summary["hardware"].split(", then ")
     assert first and second == "another machine"
     assert summary["backend"] == backend.name()
-    assert summary["precision"] == STRIPES.recipe.precision  # the layers keep what they began with
+    assert summary["precision"] == STRIPES.recipe.precision == "float32"  # as it began
+    network = keras.saving.load_model(tmp_path / "model.keras")
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+
+
+def test_killed_between_network_and_record_a_run_concludes_again(tmp_path, data, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    run(STRIPES, tmp_path, data)
+    published = load_record(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "write_record", killed)
+        run(STRIPES, tmp_path, data)
+    # No record of an older run stands beside a newer network.
+    assert (tmp_path / "model.keras").exists() and not (tmp_path / "record.json").exists()
+    pd.testing.assert_frame_equal(run(STRIPES, tmp_path, data).predictions, published.predictions)
 
 
 def test_the_random_state_decides(tmp_path, data):

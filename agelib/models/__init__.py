@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agelib.backend import keras, precision
+from agelib.backend import affordable, keras, precision
 from agelib.experiment import Experiment
 from agelib.heads import Head, Softmax, make_head
 from agelib.labels import get_scheme
@@ -59,7 +59,9 @@ ARCHITECTURES: dict[str, Callable] = {
 }
 
 
-def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.Model:
+def build(
+    experiment: Experiment, *, images: np.ndarray | None = None, policy: str | None = None
+) -> keras.Model:
     """Build the experiment's network, with its preprocessing inside, not yet compiled.
 
     Parameters
@@ -68,6 +70,8 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
         Architecture, options, image size, colour, preprocessing, labels, head.
     images : ndarray of shape (m, h, w, c), uint8, optional
         Training images, for a preprocessing that measures them.
+    policy : str, optional
+        Keras dtype policy; what this machine can afford of the recipe's when omitted.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def build(experiment: Experiment, *, images: np.ndarray | None = None) -> keras.
         raise ValueError(f"architecture {experiment.architecture!r} is unknown; there are {known}")
     channels = 1 if experiment.color == "grey" else 3
     name = f"{experiment.architecture}_{experiment.labels}".replace("-", "_")
-    with precision(experiment.recipe.precision):
+    with precision(policy or affordable(experiment.recipe.precision)):
         inputs = keras.Input(
             (experiment.image_size, experiment.image_size, channels), name="pixels"
         )

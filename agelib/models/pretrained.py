@@ -6,6 +6,7 @@ it, its weights come from ImageNet, from a local file, or from a random start.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -265,9 +266,11 @@ def _download(name: str, url: str, md5: str) -> str:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     if not (home / "models" / name).exists() and not _answers(url):
         raise ConnectionError("its server does not answer")
-    (home / "models").mkdir(parents=True, exist_ok=True)
     # Keras writes in the file's place: a second process would take half a file for a spoilt one.
-    with filelock.FileLock(home / "models" / f"{name}.lock"):
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # where this may not be written, Keras takes another
+            (home / "models").mkdir(parents=True, exist_ok=True)
+            held.enter_context(filelock.FileLock(home / "models" / f"{name}.lock"))
         return keras.utils.get_file(name, url, cache_subdir="models", file_hash=md5)
 
 

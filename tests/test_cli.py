@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from agelib import batch, cli, cli_run, datasets, paths, results
+from agelib import batch, cli, cli_run, cluster, datasets, paths, results
 from agelib.batch import Outcome, Progress
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -77,6 +77,7 @@ def test_a_real_data_set_uses_the_collections_own_folders(home, calls):
 
 
 def test_notebooks_at_the_same_time_share_the_cores(home, calls, monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     for cores, words, jobs, threads in (
         (2, [], 2, "1"),
         (1, [], 1, None),
@@ -85,7 +86,8 @@ def test_notebooks_at_the_same_time_share_the_cores(home, calls, monkeypatch):
         (2, ["--jobs", "3"], 3, "1"),
         (2, ["--scheduler", "tcp://host:1"], 2, None),
     ):
-        monkeypatch.setattr(cli_run, "available_cores", lambda cores=cores: cores)
+        for module in (cli_run, cluster):
+            monkeypatch.setattr(module, "available_cores", lambda cores=cores: cores)
         assert cli.main(["run", *words]) == 0
         assert calls[-1]["jobs"] == jobs
         assert calls[-1]["environment"].get("TF_NUM_INTRAOP_THREADS") == threads

@@ -35,13 +35,13 @@ def faces(datasets, tmp_path, monkeypatch):
 def scripted(monkeypatch):
     """Validation accuracies by number of experiment in place of training; a list of what ran."""
     ran, script = [], {}
-    really = lab.Lab._train
+    really = lab.Lab.train_into
 
-    def train(self, experiment, folder, after_epoch):
+    def train(self, experiment, folder, *, after_epoch, init):
         scores = script.get(experiment.number, [0.5] * experiment.recipe.epochs)
         ran.append(experiment.number)
         if scores == "really":
-            return really(self, experiment, folder, after_epoch)
+            return really(self, experiment, folder, after_epoch=after_epoch, init=init)
         if isinstance(scores, Exception):
             raise scores
         for epoch, score in enumerate(scores, 1):
@@ -52,7 +52,7 @@ def scripted(monkeypatch):
         split = self.split(experiment.protocol, experiment.fold).fingerprint
         return record(folder, experiment, scores[:epoch], split=split, pruned=pruned)
 
-    monkeypatch.setattr(lab.Lab, "_train", train)
+    monkeypatch.setattr(lab.Lab, "train_into", train)
     return argparse.Namespace(ran=ran, script=script)
 
 

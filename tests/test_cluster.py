@@ -273,5 +273,5 @@ def test_no_scheduler_and_no_package_are_told(monkeypatch):
     ):
         pass
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(DataError, match=r"agelib\[cluster\]"), workers("tcp://127.0.0.1:9"):
+    with pytest.raises(DataError, match=r"pip install distributed"), workers("tcp://127.0.0.1:9"):
         pass

@@ -225,8 +225,9 @@ def hardware(devices: int = 1) -> str:
     """Return what computes, in words, without the machine's name: so many GPUs, or the cores."""
     if (gpu := _gpu()) is not None:
         return f"{devices} x {gpu}"
-    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
-    cores = min(threads or available_cores(), available_cores())
+    cores = available_cores()
+    if name() == "tensorflow":  # in processes side by side it takes no more than its share
+        cores = min(int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores) or cores, cores)
     return f"{cores} x {_processor()} core"
 
 

@@ -219,7 +219,6 @@ class _Run:
     def __init__(self, experiment, folder, store, catalog, split, init, devices) -> None:
         self.experiment, self.folder, self.catalog, self.split = experiment, folder, catalog, split
         self.devices = devices
-        backend.seed(experiment.state)
         head = head_of(experiment)
         self.parts = make_parts(experiment, head, store, catalog, split)
         self.checkpoints = Checkpoints(folder / "checkpoints", experiment, split)
@@ -229,7 +228,8 @@ class _Run:
         self.checkpoints.at_work(place | {"precision": precision})
         # A run that goes on elsewhere keeps the precision that it began with.
         self.precision = self.checkpoints.places[0]["precision"]
-        backend.seed(experiment.state)  # as if nothing had been restored: a frozen trunk is drawn
+        # Not before: what is restored draws too, and a frozen trunk must be drawn alike again.
+        backend.seed(experiment.state)
         self.network = build(experiment, images=self._measured(), policy=self.precision)
         if init is not None:
             take_over(self.network, keras.saving.load_model(init, compile=False))

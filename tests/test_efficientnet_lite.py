@@ -65,7 +65,6 @@ def test_it_has_the_published_4_65_million_parameters():
     ("options", "shape"),
     [
         ({}, (None, 1280)),
-        ({"pooling": "avg+max"}, (None, 2560)),
         ({"dense": [32, 16], "frozen_dense": 1}, (None, 16)),
     ],
 )
@@ -76,20 +75,6 @@ def test_features_have_the_width_that_the_options_say(options, shape):
     assert not network.get_layer("trunk").trainable
     # A first dense layer that stays random is not trained; the second one is.
     assert len(network.trainable_variables) == (2 if options.get("frozen_dense") else 0)
-
-
-def test_mean_and_maximum_stand_side_by_side():
-    images = keras.Input((64, 64, 3))
-    network = keras.Model(images, efficientnet_lite0(images, pooling="avg+max"))
-    pixels = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype("float32")
-    maps = np.asarray(network.get_layer("trunk")(pixels))
-    expected = np.concatenate([maps.mean((1, 2)), maps.max((1, 2))], axis=1)
-    np.testing.assert_allclose(np.asarray(network(pixels)), expected, atol=1e-5)
-
-
-def test_an_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match=r"'sum'.*'avg'.*'avg\+max'"):
-        efficientnet_lite0(keras.Input((32, 32, 3)), pooling="sum")
 
 
 @needs_weights

@@ -92,8 +92,7 @@ def test_a_record_tells_the_run_and_the_saved_network_predicts_the_same(tmp_path
 
 
 def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, data):
-    with_dropout = STRIPES.tweak("2.0", "Sithungu", architecture="sithungu", options=None)
-    experiment = Experiment(**{**vars(with_dropout), "options": {"dropout": 0.5}})
+    experiment = dataclasses.replace(STRIPES, architecture="sithungu", options=())  # has dropout
     unbroken = run(experiment, tmp_path / "unbroken", data)
     run_and_kill(experiment, tmp_path / "killed", data, epoch=2)
     assert not (tmp_path / "killed" / "record.json").exists()

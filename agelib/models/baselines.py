@@ -94,7 +94,7 @@ def simple_cnn(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dense(512, activation="relu", name="dense_512")(x)
 
 
-def rnn(x: keras.KerasTensor, *, units: int = 128) -> keras.KerasTensor:
+def rnn(x: keras.KerasTensor) -> keras.KerasTensor:
     """Recurrent network that reads the face from top to bottom, one row of pixels a time step.
 
     P2's README names an "RNN" among what was tried, but its repository has no such network; this
@@ -104,14 +104,12 @@ def rnn(x: keras.KerasTensor, *, units: int = 128) -> keras.KerasTensor:
     ----------
     x : KerasTensor of shape (n, h, w, c)
         Preprocessed images; h time steps of w * c values.
-    units : int
-        Size of the LSTM's state.
 
     Returns
     -------
-    KerasTensor of shape (n, units)
+    KerasTensor of shape (n, 128)
         Features for the head.
     """
     _, height, width, channels = x.shape
     x = layers.Reshape((height, width * channels), name="rows")(x)
-    return layers.LSTM(units, name="lstm")(x)
+    return layers.LSTM(128, name="lstm")(x)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from agelib.backend import keras
 
 layers = keras.layers
 
+# Channels and blocks of each stage: those that timm calls "atto".
+_STAGES = ((40, 2), (80, 2), (160, 6), (320, 2))
 
-def convnext(
-    x: keras.KerasTensor,
-    *,
-    stem_stride: int = 4,
-    widths: Sequence[int] = (40, 80, 160, 320),
-    blocks: Sequence[int] = (2, 2, 6, 2),
-    kernel: int = 7,
-    dropout: float = 0.0,
-) -> keras.KerasTensor:
+
+def convnext(x: keras.KerasTensor, *, stem_stride: int = 4) -> keras.KerasTensor:
     """ConvNeXt-like network (Liu et al. 2022), 3.4 million weights.
 
-    Widths and blocks are those that timm calls "atto"; (64, 128, 256, 512) makes 8.5 million,
-    (80, 160, 320, 640) 13.3. Layer scale and stochastic depth, which the original's long training
-    needs, are left out.
+    Layer scale and stochastic depth, which the original's long training needs, are left out.
 
     Parameters
     ----------
@@ -30,43 +21,29 @@ def convnext(
         Preprocessed images; with a stem of stride 4 of 32 pixels or more.
     stem_stride : int
         Side of the squares that the first convolution takes; at 64 pixels 2 leaves maps of 4x4.
-    widths, blocks : sequence of int
-        Channels and number of blocks of each stage; each but the first halves height and width.
-    kernel : int
-        Side of the depthwise convolutions.
-    dropout : float
-        Rate before the head.
 
     Returns
     -------
-    KerasTensor of shape (n, widths[-1])
+    KerasTensor of shape (n, 320)
         Features for the heads.
-
-    Raises
-    ------
-    ValueError
-        If the stages have widths but no number of blocks, or the other way round.
     """
-    if len(widths) != len(blocks):
-        raise ValueError(f"{len(widths)} widths but {len(blocks)} numbers of blocks; give as many")
-    x = _convolution(widths[0], stem_stride, "stem", strides=stem_stride)(x)
+    x = _convolution(_STAGES[0][0], stem_stride, "stem", strides=stem_stride)(x)
     x = _norm("stem_norm")(x)
-    for stage, (width, repeats) in enumerate(zip(widths, blocks, strict=True), 1):
+    for stage, (width, repeats) in enumerate(_STAGES, 1):
         if stage > 1:
             x = _norm(f"down_{stage}_norm")(x)
             x = _convolution(width, 2, f"down_{stage}", strides=2)(x)
         for repeat in range(1, repeats + 1):
-            x = _block(x, kernel, f"block_{stage}_{repeat}")
+            x = _block(x, f"block_{stage}_{repeat}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = _norm("pool_norm")(x)
-    return layers.Dropout(dropout, name="dropout")(x) if dropout else x
+    return _norm("pool_norm")(x)
 
 
-def _block(x, kernel: int, name: str):
+def _block(x, name: str):
     """Filter each channel by itself, then mix channels at each place in a wider layer."""
     width, shortcut = x.shape[-1], x
     x = layers.DepthwiseConv2D(
-        kernel, padding="same", depthwise_initializer=_initial(), name=f"{name}_depthwise"
+        7, padding="same", depthwise_initializer=_initial(), name=f"{name}_depthwise"
     )(x)
     x = _norm(f"{name}_norm")(x)
     # A convolution of one pixel is a dense layer at each place, and quicker on a CPU.

@@ -40,7 +40,6 @@ def efficientnet_lite0(
     weights: str | None = None,
     trainable: Trainable = "none",
     batch_statistics: bool = False,
-    pooling: str = "avg",
     dense: Sequence[int] = (),
     frozen_dense: int = 0,
 ) -> keras.KerasTensor:
@@ -58,8 +57,6 @@ def efficientnet_lite0(
         What of the trunk is trained, see :func:`agelib.models.pretrained.set_trainable`.
     batch_statistics : bool
         P1's slip, see :class:`agelib.models.batch_statistics.BatchStatistics`.
-    pooling : {'avg', 'avg+max'}
-        Mean over the feature map, or mean and maximum side by side.
     dense : sequence of int
         Units of dense layers after the pooling.
     frozen_dense : int
@@ -68,7 +65,7 @@ def efficientnet_lite0(
 
     Returns
     -------
-    KerasTensor of shape (n, 1280), (n, 2560) or (n, dense[-1])
+    KerasTensor of shape (n, 1280) or (n, dense[-1])
         Features for the head.
 
     Raises
@@ -79,15 +76,7 @@ def efficientnet_lite0(
         If an option has no such value, or the images are too small.
     """
     x = trunk(LITE0, x, weights=weights, trainable=trainable, batch_statistics=batch_statistics)
-    mean = layers.GlobalAveragePooling2D(name="pool")
-    if pooling == "avg":
-        x = mean(x)
-    elif pooling == "avg+max":
-        x = layers.Concatenate(name="pools")(
-            [mean(x), layers.GlobalMaxPooling2D(name="pool_max")(x)]
-        )
-    else:
-        raise ValueError(f"pooling is {pooling!r}; choose 'avg' or 'avg+max'")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
     return dense_layers(x, dense, frozen=frozen_dense)
 
 

@@ -56,15 +56,13 @@ def lenet5(
     return x
 
 
-def sithungu(x: keras.KerasTensor, *, dropout: float = 0.5) -> keras.KerasTensor:
+def sithungu(x: keras.KerasTensor) -> keras.KerasTensor:
     """LeNet-5 for colour faces after Sithungu and Van der Haar, as P1 rebuilt it.
 
     Parameters
     ----------
     x : KerasTensor of shape (n, h, w, c)
         Preprocessed images; 200x200 colour in both works.
-    dropout : float
-        Rate after the dense layer of 120.
 
     Returns
     -------
@@ -77,4 +75,4 @@ def sithungu(x: keras.KerasTensor, *, dropout: float = 0.5) -> keras.KerasTensor
     x = layers.MaxPooling2D(2, name="pool_16")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(120, activation="relu", name="dense_120")(x)
-    return layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dropout(0.5, name="dropout")(x)

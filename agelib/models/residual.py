@@ -15,7 +15,6 @@ def residual(
     stem_stride: int = 2,
     widths: Sequence[int] = (32, 64, 128, 256),
     blocks: int = 1,
-    dropout: float = 0.0,
 ) -> keras.KerasTensor:
     """Small residual network with batch normalisation (He et al. 2016), global average at its end.
 
@@ -32,8 +31,6 @@ def residual(
         Channels of the residual blocks; each but the first halves height and width.
     blocks : int
         Blocks of each width.
-    dropout : float
-        Rate before the head.
 
     Returns
     -------
@@ -45,10 +42,8 @@ def residual(
     ValueError
         If ``stem_stride`` is neither 2 nor 4.
     """
-    maps = layers.GlobalAveragePooling2D(name="pool")(
-        residual_maps(x, stem_stride=stem_stride, widths=widths, blocks=blocks)
-    )
-    return layers.Dropout(dropout, name="dropout")(maps) if dropout else maps
+    maps = residual_maps(x, stem_stride=stem_stride, widths=widths, blocks=blocks)
+    return layers.GlobalAveragePooling2D(name="pool")(maps)
 
 
 def residual_maps(

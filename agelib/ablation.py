@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from agelib.lab import Lab
 
 
-def image_errors(records: Sequence[Record]) -> pd.Series:
+def image_errors(records: Sequence[Record], by: str = "median") -> pd.Series:
     """Return the absolute error of each test image, its mean where several records tested it.
-
-    The age is the median of a distribution: of all years its absolute error is the least.
 
     Parameters
     ----------
     records : sequence of Record
         Random states or folds of one experiment; at least one.
+    by : str
+        How the age is read off a distribution, see `agelib.decisions.decide`. By the median:
+        of all years its absolute error is the least.
 
     Returns
     -------
@@ -37,10 +38,12 @@ def image_errors(records: Sequence[Record]) -> pd.Series:
     ------
     DataError
         If a record has neither probabilities of the years nor an age.
+    ValueError
+        If there is no such way to read it off.
     """
     parts = []
     for record in records:
-        decided = decide(record.predictions, "median")
+        decided = decide(record.predictions, by)
         parts.append((decided["predicted"] - decided["age"]).abs().set_axis(decided["file"]))
     return pd.concat(parts).groupby(level=0).mean()
 
@@ -118,6 +121,40 @@ def compare(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
     columns = ["runs", "validation", "mae", "low", "high", "sd", "difference", "from", "to", "n"]
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     return table.astype({"n": "Int64"}).rename_axis("change")
+
+
+def compare_states(groups: Mapping[str, Sequence[Record]], base: str) -> pd.DataFrame:
+    """Compare changes with a base in each random state by itself: what luck does to each.
+
+    Parameters
+    ----------
+    groups, base
+        As in `compare`. Changes of a single record are left out, the base is not.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``change``; for each random state ``mae``, ``difference``, ``from`` and ``to``,
+        as in `compare`, missing where it was not trained from it. Empty where none has two records.
+
+    Raises
+    ------
+    DataError, ValueError
+        As in `compare`.
+    """
+    if max(map(len, groups.values()), default=0) < 2:
+        return pd.DataFrame()
+    repeated = {name: found for name, found in groups.items() if name == base or len(found) > 1}
+    states = sorted({r.experiment["state"] for records in repeated.values() for r in records})
+    tables = {}
+    for state in states:
+        of_state = {
+            name: [r for r in records if r.experiment["state"] == state]
+            for name, records in repeated.items()
+        }
+        compared = compare(of_state, base)
+        tables[f"state {state}"] = compared[["mae", "difference", "from", "to"]]
+    return pd.concat(tables, axis=1)
 
 
 def _run(record: Record) -> tuple[int | None, int]:

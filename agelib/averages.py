@@ -99,6 +99,37 @@ def evidence_by_class(
     }
 
 
+def evidence_of_years(
+    network: keras.Model,
+    means: Mapping[str, np.ndarray],
+    scheme: LabelScheme,
+    layer: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Show, in the average face of each class, evidence for its fifth year.
+
+    Parameters
+    ----------
+    network : keras.Model
+        With a unit for each year: the year itself, or being older than it.
+    means : mapping of str to ndarray of shape (size, size, channels)
+        Average faces by name of the class, from `average_by_class`.
+    scheme : LabelScheme
+        Classes of ten years; the fifth is the middle one.
+    layer : str, optional
+        As in `agelib.activations.class_activation_map`.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (size, size), float16
+        Class-activation maps by name of the class.
+    """
+    maps = {}
+    for name, face in means.items():
+        middle = scheme.lower[scheme.names.index(name)] + 4
+        maps[name] = class_activation_map(network, face[None], middle, layer)[0].astype("float16")
+    return maps
+
+
 def evidence_of_age_and_gender(
     network: keras.Model, means: Mapping[str, np.ndarray], scheme: LabelScheme
 ) -> dict[str, np.ndarray]:

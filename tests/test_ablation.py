@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agelib.ablation import by_change, compare, image_errors
+from agelib.ablation import by_change, compare, compare_states, image_errors
 from agelib.experiment import Experiment, Recipe
 from agelib.files import DataError
 from agelib.records import Record
@@ -27,6 +27,35 @@ def test_errors_are_averaged_over_states_and_joined_over_folds():
     assert image_errors(states).to_dict() == {"0.jpg": 4, "1.jpg": 0.5}
     folds = [record([20], [22]), record([30], [33], files=["9.jpg"])]
     assert image_errors(folds).to_dict() == {"0.jpg": 2, "9.jpg": 3}
+
+
+def test_a_skewed_distribution_is_read_off_by_its_median_or_its_mean():
+    skewed = record([20], [20])
+    for year in range(101):
+        skewed.predictions[f"p{year}"] = {20: 0.6, 60: 0.4}.get(year, 0.0)
+    assert image_errors([skewed]).item() == 0
+    assert image_errors([skewed], "expected age").item() == pytest.approx(16)
+    with pytest.raises(ValueError, match="'mode' is unknown; choose from expected age, median"):
+        image_errors([skewed], "mode")
+
+
+def test_each_random_state_is_compared_with_the_base_of_its_own():
+    ages = np.arange(20, 60)
+    groups = {
+        "base": [record(ages, ages + 4), record(ages, ages + 7, state=1)],
+        "better": [record(ages, ages + 1), record(ages, ages + 5, state=1)],
+        "once": [record(ages, ages)],
+        "later": [],
+    }
+    table = compare_states(groups, "base")
+    assert list(table.index) == ["base", "better"]
+    assert table.loc["better", ("state 0", "difference")] == -3
+    assert table.loc["better", ("state 1", "difference")] == -2
+    assert table.loc["base", ("state 1", "mae")] == 7
+    assert compare_states({"base": groups["once"], "later": []}, "base").empty
+    of_one = compare_states(groups | {"base": groups["base"][:1]}, "base")
+    assert of_one.loc["better", ("state 0", "difference")] == -3
+    assert np.isnan(of_one.loc["better", ("state 1", "difference")])
 
 
 def test_changes_by_hand():

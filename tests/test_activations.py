@@ -208,6 +208,15 @@ def test_evidence_of_age_and_gender_asks_for_the_middle_year_and_for_female(imag
             assert np.allclose(found[name][row], alone[0], atol=1e-3)
 
 
+def test_evidence_of_years_asks_for_the_middle_year(images):
+    base, scheme = colour_network(None), get_scheme("decades-7")
+    older = layers.Dense(100, "sigmoid", name="older")(base.get_layer("mean").output)
+    network = keras.Model(base.input, older)
+    found = averages.evidence_of_years(network, {"21-30": images[1]}, scheme, "colours")
+    alone = activations.class_activation_map(network, images[1:], 25, "colours")
+    assert list(found) == ["21-30"] and np.allclose(found["21-30"], alone[0], atol=1e-3)
+
+
 def test_bad_requests_name_what_is_allowed(images):
     network = colour_network()
     for number in (-1, 3):

@@ -74,59 +74,33 @@ def evidence_by_class(
     means: Mapping[str, np.ndarray],
     scheme: LabelScheme,
     layer: str | None = None,
+    *,
+    years: bool = False,
 ) -> dict[str, np.ndarray]:
     """Show where a network finds evidence for each class in the average face of that class.
 
     Parameters
     ----------
     network : keras.Model
-        Answers with the scheme's classes.
+        Answers with the scheme's classes, or with a unit a year: the year, or being older than it.
     means : mapping of str to ndarray of shape (size, size, channels)
         Average faces by name of the class, from `average_by_class`.
     scheme : LabelScheme
         The classes.
     layer : str, optional
         As in `agelib.activations.class_activation_map`.
+    years : bool
+        Ask the unit of each class's fifth year, the middle one of ten.
 
     Returns
     -------
     dict of str to ndarray of shape (size, size), float32
         Class-activation maps by name of the class.
     """
-    return {
-        name: class_activation_map(network, face[None], scheme.names.index(name), layer)[0]
-        for name, face in means.items()
-    }
-
-
-def evidence_of_years(
-    network: keras.Model,
-    means: Mapping[str, np.ndarray],
-    scheme: LabelScheme,
-    layer: str | None = None,
-) -> dict[str, np.ndarray]:
-    """Show, in the average face of each class, evidence for its fifth year.
-
-    Parameters
-    ----------
-    network : keras.Model
-        With a unit for each year: the year itself, or being older than it.
-    means : mapping of str to ndarray of shape (size, size, channels)
-        Average faces by name of the class, from `average_by_class`.
-    scheme : LabelScheme
-        Classes of ten years; the fifth is the middle one.
-    layer : str, optional
-        As in `agelib.activations.class_activation_map`.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (size, size), float16
-        Class-activation maps by name of the class.
-    """
     maps = {}
     for name, face in means.items():
-        middle = scheme.lower[scheme.names.index(name)] + 4
-        maps[name] = class_activation_map(network, face[None], middle, layer)[0].astype("float16")
+        unit = _fifth_year(scheme, name) if years else scheme.names.index(name)
+        maps[name] = class_activation_map(network, face[None], unit, layer)[0]
     return maps
 
 
@@ -152,8 +126,11 @@ def evidence_of_age_and_gender(
     female = network.get_layer("gender").output.shape[-1] - 1
     maps = {}
     for name, face in means.items():
-        middle = scheme.lower[scheme.names.index(name)] + 4
-        asked = {"probabilities": middle, "gender": female}
+        asked = {"probabilities": _fifth_year(scheme, name), "gender": female}
         found = [class_activation_map(network, face[None], k, output=o) for o, k in asked.items()]
         maps[name] = np.concatenate(found).astype("float16")
     return maps
+
+
+def _fifth_year(scheme: LabelScheme, name: str) -> int:
+    return scheme.lower[scheme.names.index(name)] + 4

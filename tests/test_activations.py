@@ -208,13 +208,14 @@ def test_evidence_of_age_and_gender_asks_for_the_middle_year_and_for_female(imag
             assert np.allclose(found[name][row], alone[0], atol=1e-3)
 
 
-def test_evidence_of_years_asks_for_the_middle_year(images):
+def test_evidence_by_class_asks_a_network_of_years_for_the_middle_one(images):
     base, scheme = colour_network(None), get_scheme("decades-7")
     older = layers.Dense(100, "sigmoid", name="older")(base.get_layer("mean").output)
     network = keras.Model(base.input, older)
-    found = averages.evidence_of_years(network, {"21-30": images[1]}, scheme, "colours")
+    face = {"21-30": images[1]}
+    found = averages.evidence_by_class(network, face, scheme, "colours", years=True)
     alone = activations.class_activation_map(network, images[1:], 25, "colours")
-    assert list(found) == ["21-30"] and np.allclose(found["21-30"], alone[0], atol=1e-3)
+    assert list(found) == ["21-30"] and (found["21-30"] == alone[0]).all()
 
 
 def test_bad_requests_name_what_is_allowed(images):

@@ -7,6 +7,7 @@ Every other module takes ``keras`` from here, so that it runs on any backend cho
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import os
@@ -34,8 +35,26 @@ def silent_stderr() -> Iterator[None]:
         os.close(null)
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc's allocator keep what is freed for the next step, where that allocator is used."""
+    # In each step TensorFlow's CPU kernels allocate and free megabytes of work space. Its threads
+    # have arenas of 64 MB, which glibc unmaps and maps again every time: a third to a half of the
+    # processor time went into page faults. One arena that takes half a gigabyte of addresses at
+    # a time (memory only where it is used) and returns little made training 1.4 to 2 times as fast.
+    m_trim_threshold, m_top_pad, m_mmap_threshold, m_arena_max = -1, -2, -3, -8
+    with contextlib.suppress(AttributeError, TypeError):  # macOS and musl, Windows
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(m_mmap_threshold, 2**30)
+        mallopt(m_trim_threshold, 2**30)
+        mallopt(m_top_pad, 2**29)
+        mallopt(m_arena_max, 1)
+
+
 PREDICTION_BATCH = 256
 
+# Before TensorFlow starts its threads.
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    _keep_freed_memory()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with silent_stderr():
     import keras

@@ -39,8 +39,8 @@ def _keep_freed_memory() -> None:
     """Let glibc's allocator keep what is freed for the next step, where that allocator is used."""
     # In each step TensorFlow's CPU kernels allocate and free megabytes of work space. Its threads
     # have arenas of 64 MB, which glibc unmaps and maps again every time: a third to a half of the
-    # processor time went into page faults. One arena that takes half a gigabyte of addresses at
-    # a time (memory only where it is used) and returns little made training 1.4 to 2 times as fast.
+    # processor time went into page faults. One arena takes half a gigabyte of addresses at a time
+    # instead (memory only where it is used) and returns little; the README says what that is worth.
     m_trim_threshold, m_top_pad, m_mmap_threshold, m_arena_max = -1, -2, -3, -8
     with contextlib.suppress(AttributeError, TypeError):  # macOS and musl, Windows
         mallopt = ctypes.CDLL(None).mallopt

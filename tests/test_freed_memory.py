@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from agelib import backend
+
 FAULTS = """
 import resource
 import agelib.backend
@@ -19,7 +21,10 @@ print(faults() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or backend.name() != "tensorflow",
+    reason="only glibc's allocator is told, and only for TensorFlow",
+)
 def test_work_space_of_a_step_is_not_mapped_again_for_the_next_one():
     done = subprocess.run(
         [sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=300, check=True

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agelib.files import DataError, sha256_text
-from agelib.folds import N_FOLDS
+from agelib.folds import N_FOLDS, deal
 from agelib.labels import LabelScheme, get_scheme
 from agelib.recipes import p1_imbalanced
 from agelib.thinning import balanced, thinned
@@ -189,6 +189,15 @@ def _rows_of_fold(catalog: pd.DataFrame, *, fold: int, cleaned: bool, **_: objec
     return {part: np.flatnonzero(mask & wanted) for part, mask in masks.items()}, notes
 
 
+def _rows_of_larger_training(catalog: pd.DataFrame, **how: object):
+    """Train on three quarters of a fold's validation part as well; the test part stays."""
+    rows, notes = _rows_of_fold(catalog, **how)
+    shared = catalog.iloc[rows["validation"]]
+    kept_back = shared["cluster"].map(deal(shared, 4, 0)).to_numpy() == 0
+    training = np.union1d(rows["training"], rows["validation"][~kept_back])
+    return rows | {"training": training, "validation": rows["validation"][kept_back]}, notes
+
+
 def _rows_of_given_folds(catalog: pd.DataFrame, *, fold: int, cleaned: bool, frontal: bool, **_):
     """Test on a whole fold as published; other parts lose what has a copy in a later one."""
     wanted = catalog["usable"].to_numpy(dtype=bool)
@@ -265,6 +274,8 @@ _PROTOCOLS = (
     _folds("imdb-wiki"),
     # all images up to 70, in parts by P1's recipe
     _single("p1-imbalanced", _rows_of_p1_imbalanced),
+    # the same tests, three quarters of each validation part added to training: 75/5/20
+    _folds("utkface-5fold-75", _rows_of_larger_training),
     # five folds, training with as many images of each decade, and training as small as that
     _folds("balanced-folds", _rows_of_thinned, equal=True),
     _folds("thinned-folds", _rows_of_thinned, equal=False),

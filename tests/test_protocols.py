@@ -65,6 +65,21 @@ def test_each_image_is_tested_exactly_once(catalog, cleaned):
         assert all(rows.dtype == np.int64 for rows in one.parts().values())
 
 
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_a_larger_training_part_takes_from_validation_alone(catalog, cleaned):
+    for fold in range(N_FOLDS):
+        usual, larger = (
+            split(catalog, name, fold=fold, cleaned=cleaned)
+            for name in ("sample-5fold", "utkface-5fold-75")
+        )
+        np.testing.assert_array_equal(larger.test, usual.test)
+        assert np.isin(usual.training, larger.training).all()
+        assert np.isin(larger.validation, usual.validation).all()
+        assert sum(larger.counts().values()) == sum(usual.counts().values())
+        assert abs(len(larger.validation) / len(usual.validation) - 0.25) < 0.05
+        assert not crossing(catalog, larger.parts())
+
+
 def test_notes_say_what_cleaning_left_out(catalog):
     left_out = int((~catalog["keep"]).sum())
     assert split(catalog, "sample-5fold", fold=0).notes == (f"{left_out} duplicates left out",)

@@ -284,6 +284,17 @@ def test_utkface_folds_are_apart_complete_and_balanced(utkface):
     assert (decades.max(axis=1) - decades.min(axis=1)).max() < 0.001
 
 
+def test_larger_training_parts_are_published_by_their_fingerprints(utkface):
+    found = [split(utkface, "utkface-5fold-75", fold=k) for k in range(N_FOLDS)]
+    assert [one.fingerprint[:8] for one in found] == [
+        "1ca8c819", "2751755f", "65919efd", "e7dc69e9", "3fbc957b",
+    ]  # fmt: skip
+    assert found[0].counts() == {"training": 17_058, "validation": 1137, "test": 4548}
+    for one in found:
+        ages = [utkface["age"].iloc[rows].mean() for rows in one.parts().values()]
+        assert max(ages) - min(ages) < 0.1
+
+
 def test_utkface_manifest_is_what_the_name_gives(utkface, monkeypatch, tmp_path):
     monkeypatch.setenv("AGELIB_DATASETS", str(tmp_path))
     pd.testing.assert_frame_equal(load_manifest("utkface"), utkface)

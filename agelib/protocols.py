@@ -270,12 +270,12 @@ _PROTOCOLS = (
     _folds("utkface-wild-5fold"),
     _folds("sample-5fold"),
     _folds("folder-5fold"),
+    # the tests of utkface-5fold, with three quarters of its validation parts to train on: 75/5/20
+    _folds("utkface-5fold-75", _rows_of_larger_training),
     # five folds by a hash of the person
     _folds("imdb-wiki"),
     # all images up to 70, in parts by P1's recipe
     _single("p1-imbalanced", _rows_of_p1_imbalanced),
-    # the same tests, three quarters of each validation part added to training: 75/5/20
-    _folds("utkface-5fold-75", _rows_of_larger_training),
     # five folds, training with as many images of each decade, and training as small as that
     _folds("balanced-folds", _rows_of_thinned, equal=True),
     _folds("thinned-folds", _rows_of_thinned, equal=False),
